@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/networkfirewall"
+	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
+)
+
+// pollInterval is how often a running operation is asked for its status, and a
+// firewall whether it is ready.
+const pollInterval = 100 * time.Millisecond
+
+// flowResult is a flow operation with its flows. As JSON it has the shape of
+// ListFlowOperationResults, all pages in one.
+type flowResult struct {
+	FirewallArn          string
+	AvailabilityZone     *string `json:",omitempty"`
+	FlowOperationID      string  `json:"FlowOperationId"`
+	FlowOperationType    types.FlowOperationType
+	FlowOperationStatus  types.FlowOperationStatus
+	StatusMessage        *string `json:",omitempty"`
+	FlowRequestTimestamp *time.Time
+	FlowOperation        *types.FlowOperation `json:"-"`
+	Flows                []types.Flow
+}
+
+// flowScope is the part of a firewall that an operation works on.
+type flowScope struct {
+	firewallArn string
+	zone        string // "" is all zones of the firewall
+}
+
+func (s flowScope) zonePointer() *string {
+	if s.zone == "" {
+		return nil
+	}
+	return aws.String(s.zone)
+}
+
+// finishOperation waits until an operation has ended.
+func finishOperation(ctx context.Context, c *apiClient, scope flowScope, id string) (flowResult, error) {
+	for {
+		out, err := c.DescribeFlowOperation(ctx, &networkfirewall.DescribeFlowOperationInput{
+			FirewallArn: aws.String(scope.firewallArn), AvailabilityZone: scope.zonePointer(), FlowOperationId: aws.String(id)})
+		if err != nil {
+			return flowResult{}, err
+		}
+		if out.FlowOperationStatus != types.FlowOperationStatusInProgress {
+			return flowResult{
+				FirewallArn: aws.ToString(out.FirewallArn), AvailabilityZone: out.AvailabilityZone,
+				FlowOperationID: id, FlowOperationType: out.FlowOperationType, FlowOperationStatus: out.FlowOperationStatus,
+				StatusMessage: out.StatusMessage, FlowRequestTimestamp: out.FlowRequestTimestamp,
+				FlowOperation: out.FlowOperation, Flows: []types.Flow{},
+			}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return flowResult{}, ctx.Err()
+		case <-time.After(pollInterval):
+		}
+	}
+}
+
+// readFlows reads the pages of a finished operation, up to limit flows; 0 is all.
+func readFlows(ctx context.Context, c *apiClient, scope flowScope, r *flowResult, limit int, p *progress) error {
+	pages := networkfirewall.NewListFlowOperationResultsPaginator(c, &networkfirewall.ListFlowOperationResultsInput{
+		FirewallArn: aws.String(scope.firewallArn), AvailabilityZone: scope.zonePointer(),
+		FlowOperationId: aws.String(r.FlowOperationID), MaxResults: aws.Int32(100)})
+	for pages.HasMorePages() && (limit == 0 || len(r.Flows) < limit) {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		r.Flows = append(r.Flows, page.Flows...)
+		p.say("reading %s", count(int64(len(r.Flows)), "flow"))
+	}
+	if limit > 0 && len(r.Flows) > limit {
+		r.Flows = r.Flows[:limit]
+	}
+	return nil
+}
+
+// resolveFirewall returns the ARN of the firewall that --firewall names, or of
+// the only one there is.
+func resolveFirewall(ctx context.Context, c *apiClient, name string) (string, error) {
+	if isARN(name) {
+		return name, nil
+	}
+	if name != "" {
+		out, err := c.DescribeFirewall(ctx, &networkfirewall.DescribeFirewallInput{FirewallName: aws.String(name)})
+		if err != nil {
+			return "", err
+		}
+		return aws.ToString(out.Firewall.FirewallArn), nil
+	}
+	all, err := listFirewalls(ctx, c)
+	if err != nil {
+		return "", err
+	}
+	switch len(all) {
+	case 0:
+		return "", fmt.Errorf("there is no firewall yet: make one with sluice firewall create NAME")
+	case 1:
+		return aws.ToString(all[0].FirewallArn), nil
+	}
+	text := "there are several firewalls, say which with --firewall:"
+	for _, f := range all {
+		text += " " + aws.ToString(f.FirewallName)
+	}
+	return "", fmt.Errorf("%s", text)
+}
+
+// statusError is the error that an operation's status stands for: flows may be
+// missing, so that a script must not take the rows for all of them.
+func statusError(r flowResult) error {
+	if r.FlowOperationStatus == types.FlowOperationStatusCompleted {
+		return nil
+	}
+	if m := aws.ToString(r.StatusMessage); m != "" {
+		return fmt.Errorf("operation %s: %s: %s", r.FlowOperationID, r.FlowOperationStatus, m)
+	}
+	return fmt.Errorf("operation %s: %s", r.FlowOperationID, r.FlowOperationStatus)
+}
+
+// writeJSON writes v indented, as the AWS CLI does.
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "    ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
+)
+
+func flowShow(ctx context.Context, s *shell, args []string) error {
+	f := newFlags("sluice flow show", "OPERATION", "Shows a capture or a flush of the last 12 hours: what was asked, and the flows.")
+	var conn connection
+	firewall := f.String("firewall", "", "`NAME` or ARN (default: the one that has the operation)")
+	zone := f.String("zone", "", "availability `ZONE` that it was started in")
+	by := f.String("sort", "", "largest first by `KEY`: age, packets or bytes")
+	limit := f.Int("limit", 0, "print at most `N` flows")
+	conn.register(f)
+	operands, err := f.parse(s, args, 1, 1)
+	if err != nil {
+		return err
+	}
+	if err := conn.check(f); err != nil {
+		return err
+	}
+	if err := checkSort(f, *by); err != nil {
+		return err
+	}
+	if *limit < 0 {
+		return usagef(f.command, "--limit can't be negative")
+	}
+	c, err := conn.client(ctx, s)
+	if err != nil {
+		return err
+	}
+	readLimit := *limit
+	if *by != "" {
+		readLimit = 0
+	}
+	p := startProgress(s.stderr, "waiting for operation "+operands[0])
+	result, err := showOperation(ctx, c, *firewall, *zone, operands[0], readLimit, p)
+	p.done()
+	if err != nil {
+		return err
+	}
+	if !conn.json() {
+		printQuestion(s, result)
+	}
+	return result.print(s, &conn, *by, *limit)
+}
+
+// showOperation looks for the operation in the firewall named, or else in all of
+// them: the id alone is enough for people.
+func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string, limit int, p *progress) (flowResult, error) {
+	arns, err := candidates(ctx, c, firewall)
+	if err != nil {
+		return flowResult{}, err
+	}
+	for _, arn := range arns {
+		scope := flowScope{firewallArn: arn, zone: zone}
+		result, err := finishOperation(ctx, c, scope, id)
+		if isCode(err, "ResourceNotFoundException") && len(arns) > 1 {
+			continue
+		}
+		if err != nil {
+			return flowResult{}, err
+		}
+		return result, readFlows(ctx, c, scope, &result, limit, p)
+	}
+	return flowResult{}, fmt.Errorf("no firewall has an operation %s of the last 12 hours", id)
+}
+
+// printQuestion writes to stderr what the operation was asked for.
+func printQuestion(s *shell, r flowResult) {
+	if r.FlowOperation == nil {
+		return
+	}
+	where := nameOfARN(r.FirewallArn)
+	if r.AvailabilityZone != nil && *r.AvailabilityZone != "" {
+		where += " in " + *r.AvailabilityZone
+	}
+	fmt.Fprintf(s.stderr, "%s of %s, %s\n", operationKind(r.FlowOperationType), where, r.FlowOperationStatus)
+	for _, text := range describeFilters(r.FlowOperation.FlowFilters) {
+		fmt.Fprintf(s.stderr, "  filter %s\n", text)
+	}
+	if m := r.FlowOperation.MinimumFlowAgeInSeconds; m != nil {
+		fmt.Fprintf(s.stderr, "  minimum age %ds\n", *m)
+	}
+	if r.FlowOperationStatus == types.FlowOperationStatusFailed {
+		fmt.Fprintln(s.stderr, "  a failed operation has no flows")
+	}
+}

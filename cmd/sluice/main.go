@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The exit codes that scripts rely on.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// shell is what a verb may touch of the process it runs in.
+type shell struct {
+	stdout io.Writer
+	stderr io.Writer
+	getenv func(string) string
+}
+
+func main() {
+	// Signals beyond the first are swallowed, so that an impatient second ctrl-C
+	// can't interrupt a verb that is cleaning up.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	s := &shell{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	code := run(ctx, s, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// run carries out a command line and returns the exit code.
+func run(ctx context.Context, s *shell, args []string) int {
+	err := dispatch(ctx, s, commands(), "sluice", args)
+	var usage *usageError
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(s.stderr, "sluice: %s\nTry: %s --help\n", usage.problem, usage.command)
+		return exitUsage
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(s.stderr, "sluice: interrupted")
+		return exitFailed
+	}
+	fmt.Fprintf(s.stderr, "sluice: %s\n", describeError(err))
+	return exitFailed
+}
