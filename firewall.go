@@ -57,6 +57,9 @@ type Firewall struct {
 	Tags                           []Tag
 	UpdateToken                    string
 	Created                        time.Time
+	// Deleting says that DeleteFirewall was accepted; the firewall goes as soon as
+	// the agents have let go of its endpoints.
+	Deleting bool
 }
 
 // Mapping returns the firewall's mapping in a zone.

@@ -1,0 +1,98 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Every key of the store. Names are ARN-safe (letters, digits, dashes), ids are
+// UUIDs and zones are zone names, so a slash always ends a part.
+const (
+	root = "/sluice/"
+	// key: name — value: record of sluice.FirewallPolicy
+	firewallPolicyPrefix = root + "firewall-policy/"
+	// key: name — value: record of sluice.Firewall
+	firewallPrefix = root + "firewall/"
+	// key: firewall id / operation id — value: record of sluice.FlowOperation
+	flowOperationPrefix = root + "flow-operation/"
+	// key: firewall id / availability zone — value: record of the id of the one
+	// flow operation that runs there
+	runningPrefix = root + "running/"
+	// value: record of desiredRevision
+	desiredRevisionKey = root + "desired-revision"
+)
+
+// recordVersion is the version of the JSON that is written. A change that older
+// code cannot read needs a new one, and code here that reads both.
+const recordVersion = 1
+
+// record is a stored value with the version of its form.
+type record[T any] struct {
+	Version int
+	Value   T
+}
+
+func encode[T any](value T) ([]byte, error) {
+	b, err := json.Marshal(record[T]{recordVersion, value})
+	if err != nil {
+		return nil, fmt.Errorf("encode record: %w", err)
+	}
+	return b, nil
+}
+
+func decode[T any](b []byte) (T, error) {
+	var r record[T]
+	if err := json.Unmarshal(b, &r); err != nil {
+		return r.Value, fmt.Errorf("decode record: %w", err)
+	}
+	if r.Version != recordVersion {
+		return r.Value, fmt.Errorf("decode record: version %d is not known, %d is", r.Version, recordVersion)
+	}
+	return r.Value, nil
+}
+
+func decodeAll[T any](values [][]byte) ([]T, error) {
+	out := make([]T, len(values))
+	for i, b := range values {
+		var err error
+		if out[i], err = decode[T](b); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// load reads and decodes one key of a transaction.
+func load[T any](tx *transaction, key string) (value T, ok bool, err error) {
+	b, ok, err := tx.get(key)
+	if err != nil || !ok {
+		return value, false, err
+	}
+	if value, err = decode[T](b); err != nil {
+		return value, false, fmt.Errorf("read %s: %w", key, err)
+	}
+	return value, true, nil
+}
+
+// loadAll reads and decodes everything below a prefix.
+func loadAll[T any](tx *transaction, prefix string) ([]T, error) {
+	values, err := tx.list(prefix)
+	if err != nil {
+		return nil, err
+	}
+	all, err := decodeAll[T](values)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", prefix, err)
+	}
+	return all, nil
+}
+
+// save encodes and writes one key.
+func save[T any](tx *transaction, key string, value T) error {
+	b, err := encode(value)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", key, err)
+	}
+	tx.put(key, b)
+	return nil
+}
