@@ -96,7 +96,11 @@ func (c *connection) client(ctx context.Context, s *shell) (*apiClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &apiClient{Client: networkfirewall.NewFromConfig(cfg), config: cfg}, nil
+	return newClient(cfg), nil
+}
+
+func newClient(cfg aws.Config) *apiClient {
+	return &apiClient{Client: networkfirewall.NewFromConfig(cfg), config: cfg}
 }
 
 // describeError writes an error for people: AWS's as code and message, without

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// runCommand runs a command line in this process.
+func runCommand(args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	s := &shell{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	code = run(context.Background(), s, args)
+	return code, out.String(), errs.String()
+}
+
+func TestWrongUseIsExitCode2AndSaysWhereToLook(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "say what to do"},
+		{"flow", "say what to do"},
+		{"florw", `no command "florw"`},
+		{"flow capture --nope", "flag provided but not defined: -nope"},
+		{"flow capture extra", `unexpected argument "extra"`},
+		{"flow capture --sort size", `--sort "size"`},
+		{"flow capture --output xml", `--output "xml"`},
+		{"flow capture --min-age -1", "can't be negative"},
+		{"flow capture --min-age x", "invalid value"},
+		{"flow capture --source here", `source "here"`},
+		{"flow flush", "needs a filter, or --all"},
+		{"flow flush --all --source 10.0.0.1", "needs a filter, or --all"},
+		{"flow show", "needs OPERATION"},
+		{"flow list --type dump", `--type "dump"`},
+		{"firewall create", "needs NAME"},
+		{"firewall delete a b", `unexpected argument "b"`},
+		{"help nothing", `no command "nothing"`},
+	} {
+		code, stdout, stderr := runCommand(strings.Fields(c.args)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "--help") {
+			t.Errorf("sluice %s: code %d, stdout %q, stderr %q: want code 2 and %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+// TestEveryVerbHasHelp walks all verbs, so that none is without a summary or
+// starts to work when it is asked for help.
+func TestEveryVerbHasHelp(t *testing.T) {
+	var walk func(list []command, path []string)
+	walk = func(list []command, path []string) {
+		for _, c := range list {
+			words := append(path[:len(path):len(path)], c.name)
+			if c.summary == "" {
+				t.Errorf("%v has no summary", words)
+			}
+			for _, args := range [][]string{append(words, "--help"), append([]string{"help"}, words...)} {
+				code, stdout, stderr := runCommand(args...)
+				if code != exitOK || stderr != "" || !strings.HasPrefix(stdout, "Usage: sluice "+strings.Join(words, " ")) {
+					t.Errorf("sluice %v: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+				}
+			}
+			walk(c.sub, words)
+		}
+	}
+	walk(commands(), nil)
+}
+
+func TestFlagsMayStandAfterOperands(t *testing.T) {
+	f := newFlags("sluice test", "A B", "")
+	zone := f.String("zone", "", "")
+	got, err := f.parse(&shell{}, []string{"one", "--zone", "z", "two", "--", "--three"}, 0, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"one", "two", "--three"}, got); diff != "" || *zone != "z" {
+		t.Errorf("zone %q, operands %s", *zone, diff)
+	}
+}
