@@ -8,10 +8,6 @@ import (
 	"path/filepath"
 )
 
-// defaultBPFFS is where a bpf file system is mounted unless the configuration
-// says otherwise.
-const defaultBPFFS = "/sys/fs/bpf"
-
 // pinDir is where a server pins its programs, links and maps. It follows from
 // the state directory, so that servers with states of their own (a lab beside
 // the host's) don't share a flow table.

@@ -13,14 +13,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sluice/daemon"
 	"sluice/internal/testnet"
 )
 
 // The addresses of a lab's server: those of the contract, since a lab stands in
 // for a host of its own.
 const (
-	labAPI   = "127.0.0.1:7770"
-	labAdmin = "127.0.0.1:7771"
+	labAPI   = daemon.DefaultListen
+	labAdmin = daemon.DefaultAdmin
 )
 
 // defaultLabDir is the default of --dir.
@@ -139,7 +140,7 @@ func createLab(config labConfig) error {
 // What is not there is no error.
 func removeLab(config labConfig) error {
 	return errors.Join(
-		removePins(pinDir(defaultBPFFS, config.StateDir())),
+		removePins(pinDir(daemon.DefaultBPFFS, config.StateDir())),
 		config.Network.Remove(),
 		removeLabFiles(config),
 	)
