@@ -1,0 +1,134 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Config is the configuration file. The tags are its keys.
+type Config struct {
+	Region    string `yaml:"region"`
+	AccountID string `yaml:"account_id"` // twelve digits
+	StateDir  string `yaml:"state_dir"`  // absolute path
+	BPFFS     string `yaml:"bpffs"`      // where a bpf file system is mounted
+
+	API        APIConfig         `yaml:"api"`
+	Admin      AdminConfig       `yaml:"admin"`
+	CloudShell *CloudShellConfig `yaml:"cloudshell"` // nil: off
+
+	FlowTable  FlowTableConfig   `yaml:"flow_table"`
+	Operations OperationsConfig  `yaml:"operations"`
+	Limits     LimitsConfig      `yaml:"limits"`
+	Interfaces []InterfaceConfig `yaml:"interfaces"` // nil: discover all
+}
+
+// APIConfig is the AWS front door.
+type APIConfig struct {
+	Listen string     `yaml:"listen"` // host:port
+	TLS    *TLSConfig `yaml:"tls"`    // nil: plain HTTP
+}
+
+// TLSConfig names the files of a certificate, both in PEM.
+type TLSConfig struct {
+	Certificate string `yaml:"certificate"` // chain, the server's first
+	Key         string `yaml:"key"`
+}
+
+// AdminConfig is the endpoint of metrics, health and console.
+type AdminConfig struct {
+	Listen string `yaml:"listen"` // host:port
+}
+
+// CloudShellConfig is the CloudShell front door.
+type CloudShellConfig struct {
+	Listen string `yaml:"listen"` // host:port
+}
+
+// FlowTableConfig sizes the flow table of this host.
+type FlowTableConfig struct {
+	MaxFlows int `yaml:"max_flows"` // entries, 64 to 67,108,864
+}
+
+// OperationsConfig bounds flow operations.
+type OperationsConfig struct {
+	Deadline time.Duration `yaml:"deadline"` // for an endpoint to report, 1s to 1h
+	MaxRows  int64         `yaml:"max_rows"` // in the results of one operation
+}
+
+// LimitsConfig are limits of the API. 0 is the controller's default.
+type LimitsConfig struct {
+	MaxBodyBytes     int64 `yaml:"max_body_bytes"` // of one request
+	Firewalls        int   `yaml:"firewalls"`
+	FirewallPolicies int   `yaml:"firewall_policies"`
+}
+
+// InterfaceConfig declares one device; what is empty is derived.
+type InterfaceConfig struct {
+	Device           string `yaml:"device"`
+	Netns            string `yaml:"netns"` // "" is the host's own
+	AvailabilityZone string `yaml:"availability_zone"`
+	SubnetID         string `yaml:"subnet_id"`
+	InstanceID       string `yaml:"instance_id"`
+	Firewall         *bool  `yaml:"firewall"` // nil: where the namespace forwards packets
+}
+
+// The configuration of a server without a file.
+const (
+	DefaultRegion    = "eu-west-1"
+	DefaultAccountID = "000000000000"
+	DefaultStateDir  = "/var/lib/sluice"
+	DefaultBPFFS     = "/sys/fs/bpf"
+	DefaultListen    = "127.0.0.1:7770"
+	DefaultAdmin     = "127.0.0.1:7771"
+
+	DefaultMaxFlows = 1 << 20
+	DefaultDeadline = time.Minute
+	DefaultMaxRows  = 2_000_000
+	DefaultMaxBody  = 8 << 20
+)
+
+// DefaultConfig returns the configuration of a server without a file.
+func DefaultConfig() Config {
+	return Config{
+		Region:     DefaultRegion,
+		AccountID:  DefaultAccountID,
+		StateDir:   DefaultStateDir,
+		BPFFS:      DefaultBPFFS,
+		API:        APIConfig{Listen: DefaultListen},
+		Admin:      AdminConfig{Listen: DefaultAdmin},
+		FlowTable:  FlowTableConfig{MaxFlows: DefaultMaxFlows},
+		Operations: OperationsConfig{Deadline: DefaultDeadline, MaxRows: DefaultMaxRows},
+		Limits:     LimitsConfig{MaxBodyBytes: DefaultMaxBody},
+	}
+}
+
+// maxConfigBytes bounds the file; ten thousand interfaces fit well.
+const maxConfigBytes = 4 << 20
+
+// LoadConfig reads a configuration file. Keys that are left out keep their
+// defaults. The error names every key that is wrong, with its line.
+func LoadConfig(path string) (Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		var perr *fs.PathError
+		if errors.As(err, &perr) {
+			err = perr.Err
+		}
+		return Config{}, fmt.Errorf("read config %s: %w", path, err)
+	}
+	if info.Size() > maxConfigBytes {
+		return Config{}, fmt.Errorf("read config %s: larger than %d bytes", path, maxConfigBytes)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read config: %w", err)
+	}
+	c, err := ParseConfig(text)
+	if err != nil {
+		return Config{}, fmt.Errorf("read config %s: %w", path, err)
+	}
+	return c, nil
+}
