@@ -31,7 +31,8 @@ type Results interface {
 	// Append adds rows to an open result. It is safe for concurrent use.
 	Append(operationID string, block sluice.FlowBlock) error
 	// Commit closes a result: when it returns, the rows survive a crash and their
-	// order is fixed.
+	// order is fixed. Of a result that is committed already, by an earlier process
+	// too, it returns the rows again; where none is it is fs.ErrNotExist.
 	Commit(operationID string) (rows int64, err error)
 	// Read returns up to limit rows of a committed result from row offset on.
 	Read(operationID string, offset int64, limit int) ([]sluice.Flow, error)

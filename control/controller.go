@@ -1,0 +1,178 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sluice"
+)
+
+// Defaults of Options.
+const (
+	DefaultOperationDeadline = 60 * time.Second
+	DefaultMaxRows           = 2_000_000
+)
+
+// Intervals of the loop of Run.
+const (
+	sweepInterval = time.Minute
+	retryInterval = time.Second // after a store error
+)
+
+// Quotas bound what an account may have. Zero means the default.
+type Quotas struct {
+	Firewalls          int
+	FirewallPolicies   int
+	FirewallsPerPolicy int
+}
+
+// DefaultQuotas are twenty times those of AWS (Network Firewall quotas: 5
+// firewalls, 20 policies, 1,000 firewalls per policy).
+var DefaultQuotas = Quotas{Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000}
+
+// Observer is told of flow operations that have ended.
+type Observer interface {
+	FlowOperationEnded(t sluice.FlowOperationType, s sluice.FlowOperationStatus, d time.Duration, rows int64)
+}
+
+// Options are what a Controller needs. Clock, Logger, Observer, Quotas,
+// OperationDeadline and MaxRows may be left out.
+type Options struct {
+	Store     Store
+	Fleet     Fleet
+	Results   Results
+	Inventory Inventory
+	Clock     Clock
+	Scope     sluice.Scope
+	Quotas    Quotas
+	Logger    *slog.Logger
+	Observer  Observer
+	// OperationDeadline is how long the endpoints have to answer a flow operation.
+	OperationDeadline time.Duration
+	// MaxRows is the most rows that a flow operation keeps.
+	MaxRows int64
+}
+
+// Controller carries out what the front doors ask for.
+type Controller struct {
+	o     Options
+	ready chan struct{}
+	kick  chan struct{} // asks the loop of Run to look again
+
+	mu        sync.Mutex // guards what follows
+	stopping  bool
+	running   map[string]runningOperation // by operation id
+	published publication
+
+	operations sync.WaitGroup // one for each entry of running
+	base       context.Context
+}
+
+// New makes a Controller that does nothing until Run.
+func New(o Options) *Controller {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OperationDeadline <= 0 {
+		o.OperationDeadline = DefaultOperationDeadline
+	}
+	if o.MaxRows <= 0 {
+		o.MaxRows = DefaultMaxRows
+	}
+	for _, q := range []struct {
+		quota *int
+		value int
+	}{
+		{&o.Quotas.Firewalls, DefaultQuotas.Firewalls},
+		{&o.Quotas.FirewallPolicies, DefaultQuotas.FirewallPolicies},
+		{&o.Quotas.FirewallsPerPolicy, DefaultQuotas.FirewallsPerPolicy},
+	} {
+		if *q.quota <= 0 {
+			*q.quota = q.value
+		}
+	}
+	return &Controller{
+		o:       o,
+		ready:   make(chan struct{}),
+		kick:    make(chan struct{}, 1),
+		running: map[string]runningOperation{},
+	}
+}
+
+// Ready is closed once Run has ended what an earlier process left running and has
+// published the desired state.
+func (c *Controller) Ready() <-chan struct{} { return c.ready }
+
+// Scope is the account and region that the controller answers for.
+func (c *Controller) Scope() sluice.Scope { return c.o.Scope }
+
+// Inventory returns the interfaces, subnets and instances as they are now.
+func (c *Controller) Inventory(context.Context) (sluice.Inventory, error) {
+	return c.o.Inventory.Snapshot(), nil
+}
+
+// Run recovers, then publishes the desired state as it changes, removes what is
+// being deleted and purges what is too old, until ctx ends. It returns after the
+// flow operations that it had started have been written down.
+func (c *Controller) Run(ctx context.Context) error {
+	if err := c.recoverOperations(ctx); err != nil {
+		return fmt.Errorf("recover flow operations: %w", err)
+	}
+	if err := c.publish(ctx); err != nil {
+		return fmt.Errorf("publish desired state: %w", err)
+	}
+	c.base = ctx // read only after ready
+	close(c.ready)
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	for ctx.Err() == nil {
+		statuses, interfaces := c.o.Fleet.Changed(), c.o.Inventory.Changed()
+		var retry <-chan time.Time
+		if err := c.reconcile(ctx); err != nil && ctx.Err() == nil {
+			c.o.Logger.Error("reconcile", "error", err)
+			retry = time.After(retryInterval)
+		}
+		select {
+		case <-ctx.Done():
+		case <-statuses:
+		case <-interfaces:
+		case <-c.kick:
+		case <-retry:
+		case <-sweep.C:
+			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
+				c.o.Logger.Error("sweep flow operations", "error", err)
+			}
+		}
+	}
+	c.mu.Lock()
+	c.stopping = true
+	c.mu.Unlock()
+	c.operations.Wait()
+	return nil
+}
+
+// reconcile brings agents and store together: agents get what has changed, and
+// firewalls that they have let go of are removed.
+func (c *Controller) reconcile(ctx context.Context) error {
+	if err := c.publish(ctx); err != nil {
+		return fmt.Errorf("publish desired state: %w", err)
+	}
+	if err := c.removeReleased(ctx); err != nil {
+		return fmt.Errorf("remove firewalls: %w", err)
+	}
+	return nil
+}
+
+// changed asks the loop of Run to reconcile.
+func (c *Controller) changed() {
+	select {
+	case c.kick <- struct{}{}:
+	default: // it has been asked already
+	}
+}
