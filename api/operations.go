@@ -1,0 +1,55 @@
+package api
+
+// operations is the table of everything that this door understands.
+func operations() []operation {
+	return []operation{
+		firewallOperation("StartFlowCapture", startFlowCapture),
+		firewallOperation("StartFlowFlush", startFlowFlush),
+		firewallOperation("DescribeFlowOperation", describeFlowOperation),
+		firewallOperation("ListFlowOperations", listFlowOperations),
+		firewallOperation("ListFlowOperationResults", listFlowOperationResults),
+
+		firewallOperation("CreateFirewallPolicy", createFirewallPolicy),
+		firewallOperation("DescribeFirewallPolicy", describeFirewallPolicy),
+		firewallOperation("UpdateFirewallPolicy", updateFirewallPolicy),
+		firewallOperation("DeleteFirewallPolicy", deleteFirewallPolicy),
+		firewallOperation("ListFirewallPolicies", listFirewallPolicies),
+
+		firewallOperation("CreateFirewall", createFirewall),
+		firewallOperation("DescribeFirewall", describeFirewall),
+		firewallOperation("DescribeFirewallMetadata", describeFirewallMetadata),
+		firewallOperation("DeleteFirewall", deleteFirewall),
+		firewallOperation("ListFirewalls", listFirewalls),
+
+		firewallOperation("AssociateSubnets", associateSubnets),
+		firewallOperation("DisassociateSubnets", disassociateSubnets),
+		firewallOperation("AssociateFirewallPolicy", associateFirewallPolicy),
+		firewallOperation("UpdateFirewallDeleteProtection", updateFirewallDeleteProtection),
+		firewallOperation("UpdateSubnetChangeProtection", updateSubnetChangeProtection),
+		firewallOperation("UpdateFirewallPolicyChangeProtection", updateFirewallPolicyChangeProtection),
+		firewallOperation("UpdateFirewallDescription", updateFirewallDescription),
+		firewallOperation("UpdateFirewallEncryptionConfiguration", updateFirewallEncryptionConfiguration),
+		firewallOperation("UpdateFirewallAnalysisSettings", updateFirewallAnalysisSettings),
+
+		firewallOperation("TagResource", tagResource),
+		firewallOperation("UntagResource", untagResource),
+		firewallOperation("ListTagsForResource", listTagsForResource),
+
+		firewallOperation("AssociateAvailabilityZones", refuseTransitGateway),
+		firewallOperation("DisassociateAvailabilityZones", refuseTransitGateway),
+		firewallOperation("UpdateAvailabilityZoneChangeProtection", refuseTransitGateway),
+		firewallOperation("AcceptNetworkFirewallTransitGatewayAttachment", refuseTransitGateway),
+		firewallOperation("RejectNetworkFirewallTransitGatewayAttachment", refuseTransitGateway),
+		firewallOperation("DeleteNetworkFirewallTransitGatewayAttachment", refuseTransitGateway),
+
+		ec2Operation("DescribeNetworkInterfaces", describeNetworkInterfaces),
+		ec2Operation("DescribeInstances", describeInstances),
+		ec2Operation("DescribeInstanceTypes", describeInstanceTypes),
+		ec2Operation("DescribeSubnets", describeSubnets),
+		ec2Operation("DescribeVpcs", describeVpcs),
+		ec2Operation("DescribeAvailabilityZones", describeAvailabilityZones),
+		ec2Operation("DescribeRegions", describeRegions),
+
+		stsOperation("GetCallerIdentity", getCallerIdentity),
+	}
+}
