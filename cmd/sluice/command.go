@@ -38,6 +38,7 @@ func commands() []command {
 			{name: "show", summary: "show one: its zones, endpoints and policy", run: firewallShow},
 			{name: "delete", summary: "remove one", run: firewallDelete},
 		}},
+		{name: "detach", summary: "take what a stopped server left out of the kernel", run: detach},
 		{name: "version", summary: "print the version", run: printVersion},
 	}
 }

@@ -68,7 +68,7 @@ func (d *demoRun) run(ctx context.Context) error {
 	} {
 		if err := chapter(ctx); err != nil {
 			if ctx.Err() != nil {
-				return context.Cause(ctx)
+				return ctx.Err()
 			}
 			return err
 		}

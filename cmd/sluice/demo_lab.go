@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,7 +29,9 @@ const serverStart = 20 * time.Second
 // newDemoLab builds a lab that collides with no other: names, files, pins and
 // ports are its own.
 func newDemoLab(undo *cleanups) (labConfig, error) {
-	dir, err := os.MkdirTemp(filepath.Dir(demoDirs), strings.TrimSuffix(filepath.Base(demoDirs), "*"))
+	// The process id tells people whose it is; what is random keeps apart those of
+	// different process namespaces.
+	dir, err := os.MkdirTemp(filepath.Dir(demoDirs), strings.Replace(filepath.Base(demoDirs), "*", strconv.Itoa(os.Getpid())+"-*", 1))
 	if err != nil {
 		return labConfig{}, fmt.Errorf("make directory of the demo: %w", err)
 	}

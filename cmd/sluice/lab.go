@@ -163,26 +163,18 @@ func removeLabFiles(config labConfig) error {
 // stopLabServer ends the server that runs on the lab's state, if there is one,
 // and returns its pid.
 func stopLabServer(ctx context.Context, config labConfig) (pid int, err error) {
-	name := serveLock(config.StateDir())
-	if _, err := os.Stat(name); errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+	pid, err = runningServer(config.StateDir())
+	if pid == 0 || err != nil {
+		return 0, err
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && err != syscall.ESRCH {
+		return pid, fmt.Errorf("stop server, process %d: %w", pid, err)
 	}
 	deadline := time.Now().Add(serverStop)
 	for {
-		lock, err := lockFile(name)
-		if err == nil {
-			return pid, lock.Close()
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
+		owner, err := runningServer(config.StateDir())
+		if owner == 0 || err != nil {
 			return pid, err
-		}
-		if pid == 0 {
-			if pid, err = lockOwner(name); err != nil {
-				return 0, err
-			}
-			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && err != syscall.ESRCH {
-				return pid, fmt.Errorf("stop server, process %d: %w", pid, err)
-			}
 		}
 		if time.Now().After(deadline) {
 			return pid, fmt.Errorf("the lab's server, process %d, did not stop within %s", pid, serverStop)

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"sluice/api"
+	"sluice/daemon"
+)
+
+// maxConnections bounds the connections that one listener serves at a time;
+// further ones wait in the kernel's backlog.
+const maxConnections = 512
+
+// drainTimeout is how long requests in flight may take once the server stops.
+const drainTimeout = 5 * time.Second
+
+// newHTTPServer makes a server with the API's time-outs and limits, which suit the
+// admin endpoint as well.
+func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: api.ReadHeaderTimeout,
+		ReadTimeout:       api.ReadTimeout,
+		WriteTimeout:      api.WriteTimeout,
+		IdleTimeout:       api.IdleTimeout,
+		MaxHeaderBytes:    api.MaxHeaderBytes,
+		// What clients do wrong below HTTP is no fault of the server.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// serveHTTP serves until ctx ends, then lets requests in flight finish.
+func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
+	stopped := make(chan error, 1)
+	stop := context.AfterFunc(ctx, func() {
+		drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+		defer cancel()
+		err := server.Shutdown(drain)
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = server.Close()
+		}
+		stopped <- err
+	})
+	err := server.Serve(l)
+	if stop() { // ctx has not ended: Serve failed by itself
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return <-stopped
+}
+
+// listen opens a listener with bounded connections, and TLS where it is
+// configured.
+func listen(address string, t *daemon.TLSConfig) (net.Listener, error) {
+	var config *tls.Config
+	if t != nil {
+		pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("load certificate %s with key %s: %w", t.Certificate, t.Key, err)
+		}
+		config = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	bounded := net.Listener(&boundedListener{Listener: l, slots: make(chan struct{}, maxConnections), closed: make(chan struct{})})
+	if config != nil {
+		bounded = tls.NewListener(bounded, config)
+	}
+	return bounded, nil
+}
+
+// boundedListener accepts a connection only when a slot is free.
+type boundedListener struct {
+	net.Listener
+	slots  chan struct{}
+	closed chan struct{}
+	once   sync.Once
+}
+
+// Accept waits for a slot, then for a connection, which gives the slot back when
+// it is closed.
+func (l *boundedListener) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	return &boundedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// Close ends Accept too, also while it waits for a slot.
+func (l *boundedListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+type boundedConn struct {
+	net.Conn
+	free func()
+}
+
+// Close closes the connection and frees its slot.
+func (c *boundedConn) Close() error {
+	defer c.free()
+	return c.Conn.Close()
+}
+
+// endpointURL is the address that clients on this host are told: a server that
+// listens everywhere is reached over loopback.
+func endpointURL(l net.Listener, secure bool) string {
+	address := l.Addr().String()
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		switch host {
+		case "0.0.0.0", "::", "":
+			address = net.JoinHostPort("127.0.0.1", port)
+		}
+	}
+	if secure {
+		return "https://" + address
+	}
+	return "http://" + address
+}
