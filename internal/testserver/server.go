@@ -43,7 +43,7 @@ type Server struct {
 
 	mu  sync.Mutex
 	cmd *exec.Cmd
-	log *bytes.Buffer
+	log *lockedBuffer
 	end chan struct{} // closed when cmd has ended
 }
 
@@ -85,7 +85,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cmd := exec.Command(s.options.Binary, "serve", "--config", s.Config)
-	s.log = &bytes.Buffer{}
+	s.log = &lockedBuffer{}
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -100,7 +100,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.awaitReady(ctx, end); err != nil {
 		cmd.Process.Kill()
 		<-end
-		return fmt.Errorf("start server: %w\n%s", err, s.log)
+		return fmt.Errorf("start server: %w\n%s", err, s.log.text())
 	}
 	return nil
 }
@@ -122,6 +122,38 @@ func (s *Server) awaitReady(ctx context.Context, end <-chan struct{}) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// Log returns what the process that runs, or ran last, has written.
+func (s *Server) Log() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.log == nil {
+		return ""
+	}
+	return s.log.text()
+}
+
+// lockedBuffer keeps the first MiB of a log.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write keeps what there is room for and takes the rest, too.
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.b.Len() < 1<<20 {
+		l.b.Write(p)
+	}
+	return len(p), nil
+}
+
+func (l *lockedBuffer) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // Metrics returns the text of /metrics.
@@ -180,4 +212,14 @@ func freePorts(n int) ([]string, error) {
 		out = append(out, l.Addr().String())
 	}
 	return out, nil
+}
+
+// Detach takes what a stopped server left in the kernel out of it.
+func (s *Server) Detach() error {
+	s.Stop()
+	out, err := exec.Command(s.options.Binary, "detach", "--config", s.Config).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("detach: %w: %s", err, out)
+	}
+	return nil
 }
