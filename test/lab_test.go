@@ -20,8 +20,8 @@ import (
 	"sluice/internal/testserver"
 )
 
-// binary builds sluice once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
+// sluiceBinary builds sluice once for all tests.
+var sluiceBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "sluice-test-")
 	if err != nil {
 		return "", err
@@ -37,7 +37,7 @@ var binary = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := binary(); err == nil {
+	if path, err := sluiceBinary(); err == nil {
 		os.RemoveAll(filepath.Dir(path))
 	}
 	os.Exit(code)
@@ -78,7 +78,7 @@ type bedOptions struct {
 func newBed(t *testing.T, o bedOptions) *bed {
 	t.Helper()
 	needRoot(t)
-	path, err := binary()
+	path, err := sluiceBinary()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (b *bed) stock(name string, args ...string) []byte {
 // has no other AWS settings.
 func (b *bed) exported() []string {
 	b.t.Helper()
-	path, err := binary()
+	path, err := sluiceBinary()
 	b.must(err)
 	cmd := exec.CommandContext(b.ctx, "sh", "-c", `eval "$("$0" env --config "$1")" && env`, path, b.server.Config)
 	for _, v := range os.Environ() {
