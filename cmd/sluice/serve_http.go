@@ -56,16 +56,24 @@ func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
 	return <-stopped
 }
 
+// loadCertificate makes the TLS configuration; nil is plain HTTP.
+func loadCertificate(t *daemon.TLSConfig) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate %s with key %s: %w", t.Certificate, t.Key, err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}, nil
+}
+
 // listen opens a listener with bounded connections, and TLS where it is
 // configured.
 func listen(address string, t *daemon.TLSConfig) (net.Listener, error) {
-	var config *tls.Config
-	if t != nil {
-		pair, err := tls.LoadX509KeyPair(t.Certificate, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("load certificate %s with key %s: %w", t.Certificate, t.Key, err)
-		}
-		config = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	config, err := loadCertificate(t)
+	if err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {

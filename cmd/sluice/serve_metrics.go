@@ -53,8 +53,8 @@ func (m *requestMetrics) observeRequest(service, operation, code string, d time.
 	m.durations.WithLabelValues(service, operation).Observe(d.Seconds())
 }
 
-// observeOperation counts a flow operation that has ended.
-func (m *requestMetrics) observeOperation(t sluice.FlowOperationType, status sluice.FlowOperationStatus, d time.Duration, rows int64) {
+// FlowOperationEnded implements control.Observer.
+func (m *requestMetrics) FlowOperationEnded(t sluice.FlowOperationType, status sluice.FlowOperationStatus, d time.Duration, rows int64) {
 	m.operations.WithLabelValues(string(t), string(status)).Observe(d.Seconds())
 	m.flows.WithLabelValues(string(t)).Add(float64(rows))
 }

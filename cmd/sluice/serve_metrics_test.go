@@ -91,7 +91,7 @@ func TestRequestsAndOperationsAreCounted(t *testing.T) {
 	m.observeRequest("network-firewall", "StartFlowCapture", "OK", 2*time.Millisecond)
 	m.observeRequest("network-firewall", "StartFlowCapture", "OK", 2*time.Millisecond)
 	m.observeRequest("network-firewall", "StartFlowCapture", "ThrottlingException", time.Millisecond)
-	m.observeOperation(sluice.FlowCapture, sluice.OperationCompleted, 30*time.Millisecond, 12)
+	m.FlowOperationEnded(sluice.FlowCapture, sluice.OperationCompleted, 30*time.Millisecond, 12)
 	want := `
 # HELP sluice_api_requests_total API requests by service, operation and error code; the code of a success is OK.
 # TYPE sluice_api_requests_total counter

@@ -1,0 +1,186 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"sluice/daemon"
+)
+
+// fakeAPI answers Network Firewall requests by operation, and keeps their bodies.
+type fakeAPI struct {
+	answers  map[string]string // operation to body; one that begins with ! is an error
+	requests map[string][]map[string]any
+	config   string // configuration file that leads to it
+}
+
+func newFakeAPI(t *testing.T, answers map[string]string) *fakeAPI {
+	t.Helper()
+	f := &fakeAPI{answers: answers, requests: map[string][]map[string]any{}}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "aws"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f.config = filepath.Join(dir, "sluice.yaml")
+	for name, text := range map[string]string{
+		f.config:                    "state_dir: '" + dir + "'\n",
+		daemon.CredentialsPath(dir): "[default]\naws_access_key_id = AKIAAAAAAAAAAAAAAAAA\naws_secret_access_key = secret\n",
+		daemon.AWSConfigPath(dir):   "[default]\nregion = eu-west-1\nendpoint_url = " + server.URL + "\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// ServeHTTP answers from the list; the last page of results follows the first.
+func (f *fakeAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	var body map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	f.requests[operation] = append(f.requests[operation], body)
+	key := operation
+	if token, ok := body["NextToken"]; ok {
+		key += "?" + fmt.Sprint(token)
+	}
+	answer, ok := f.answers[key]
+	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
+	if !ok || strings.HasPrefix(answer, "!") {
+		w.WriteHeader(http.StatusBadRequest)
+		answer = strings.TrimPrefix(answer, "!")
+	}
+	io.WriteString(w, answer)
+}
+
+const (
+	testARN       = "arn:aws:network-firewall:eu-west-1:000000000000:firewall/fw"
+	testOperation = "11111111-2222-4333-8444-555555555555"
+)
+
+func captureAnswers(status, message string) map[string]string {
+	id := `"FirewallArn":"` + testARN + `","FlowOperationId":"` + testOperation + `","FlowOperationStatus":"` + status + `"`
+	flow := func(source string, bytes int) string {
+		return fmt.Sprintf(`{"SourceAddress":{"AddressDefinition":"%s"},"DestinationAddress":{"AddressDefinition":"10.0.0.9"},"SourcePort":"1000","DestinationPort":"80","Protocol":"6","Age":7,"PacketCount":3,"ByteCount":%d}`, source, bytes)
+	}
+	return map[string]string{
+		"ListFirewalls":                 `{"Firewalls":[{"FirewallName":"fw","FirewallArn":"` + testARN + `"}]}`,
+		"StartFlowCapture":              `{` + id + `}`,
+		"DescribeFlowOperation":         `{` + id + `,"FlowOperationType":"FLOW_CAPTURE","StatusMessage":"` + message + `"}`,
+		"ListFlowOperationResults":      `{` + id + `,"NextToken":"more","Flows":[` + flow("10.0.0.1", 100) + `,` + flow("10.0.0.2", 300) + `]}`,
+		"ListFlowOperationResults?more": `{` + id + `,"Flows":[` + flow("10.0.0.3", 200) + `]}`,
+		"DescribeFirewall":              `!{"__type":"ResourceNotFoundException","message":"firewall is missing"}`,
+		"StartFlowFlush":                `!{"__type":"InvalidRequestException","message":"Firewall is not ready"}`,
+	}
+}
+
+func TestCaptureAsksTheAPIAndPrintsAllPages(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	code, stdout, stderr := runCommand("flow", "capture", "--config", api.config, "--zone", "eu-west-1a", "--min-age", "60",
+		"--source", "10.0.0.0/24", "--destination-port", "80", "--protocol", "tcp", "--sort", "bytes")
+	want := `PROTOCOL  SOURCE         DESTINATION  AGE  PACKETS  BYTES
+tcp       10.0.0.2:1000  10.0.0.9:80   7s        3    300
+tcp       10.0.0.3:1000  10.0.0.9:80   7s        3    200
+tcp       10.0.0.1:1000  10.0.0.9:80   7s        3    100
+`
+	if diff := cmp.Diff(want, stdout); code != exitOK || diff != "" {
+		t.Errorf("code %d, stderr %q, stdout %s", code, stderr, diff)
+	}
+	if !strings.HasPrefix(stderr, "3 flows captured") || !strings.Contains(stderr, testOperation) {
+		t.Errorf("stderr %q", stderr)
+	}
+	asked := []map[string]any{{
+		"FirewallArn": testARN, "AvailabilityZone": "eu-west-1a", "MinimumFlowAgeInSeconds": 60.0,
+		"FlowFilters": []any{map[string]any{
+			"SourceAddress": map[string]any{"AddressDefinition": "10.0.0.0/24"}, "DestinationPort": "80", "Protocols": []any{"6"},
+		}},
+	}}
+	if diff := cmp.Diff(asked, api.requests["StartFlowCapture"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCaptureWithALimitReadsNoMoreThanItNeeds(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	code, stdout, _ := runCommand("flow", "capture", "--config", api.config, "--limit", "1", "--output", "json")
+	var got flowResult
+	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+		t.Fatalf("%v in %s", err, stdout)
+	}
+	if code != exitOK || len(got.Flows) != 1 || got.FlowOperationID != testOperation || got.FlowOperationStatus != "COMPLETED" {
+		t.Errorf("code %d, %s", code, stdout)
+	}
+	if n := len(api.requests["ListFlowOperationResults"]); n != 1 {
+		t.Errorf("%d pages were read, want 1", n)
+	}
+}
+
+func TestAnOperationThatDidNotEndWellIsExitCode1AndStillPrints(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED_WITH_ERRORS", "Flow timeout"))
+	code, stdout, stderr := runCommand("flow", "capture", "--config", api.config)
+	if code != exitFailed || !strings.Contains(stdout, "10.0.0.3:1000") || !strings.Contains(stderr, "COMPLETED_WITH_ERRORS: Flow timeout") {
+		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+}
+
+func TestErrorsOfTheAPIAreCodeAndMessage(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	for args, want := range map[string]string{
+		"flow flush --all":             "sluice: InvalidRequestException: Firewall is not ready\n",
+		"flow capture --firewall none": "sluice: ResourceNotFoundException: firewall is missing\n",
+		"firewall show none":           "sluice: ResourceNotFoundException: firewall is missing\n",
+	} {
+		code, stdout, stderr := runCommand(append(strings.Fields(args), "--config", api.config)...)
+		if code != exitFailed || stdout != "" || stderr != want {
+			t.Errorf("sluice %s: code %d, stdout %q, stderr %q, want %q", args, code, stdout, stderr, want)
+		}
+	}
+}
+
+func TestAServerThatIsNotThereIsSaidSo(t *testing.T) {
+	api := newFakeAPI(t, nil)
+	config := filepath.Join(filepath.Dir(api.config), "aws", "config")
+	if err := os.WriteFile(config, []byte("[default]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := runCommand("firewall", "list", "--config", api.config)
+	if code != exitFailed || !strings.Contains(stderr, "reach http://127.0.0.1:1: connection refused: is sluice serve running?") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
+
+func TestFilesThatDoNotLeadToASluiceAreRefused(t *testing.T) {
+	api := newFakeAPI(t, nil)
+	config := filepath.Join(filepath.Dir(api.config), "aws", "config")
+	if err := os.WriteFile(config, []byte("[default]\nregion = eu-west-1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := runCommand("flow", "flush", "--all", "--config", api.config)
+	if code != exitFailed || !strings.Contains(stderr, "no endpoint_url") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+	if err := os.Remove(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(filepath.Dir(config), "credentials")); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr = runCommand("flow", "list", "--config", api.config)
+	if code != exitFailed || !strings.Contains(stderr, "sluice serve writes them when it first starts") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
