@@ -1,0 +1,274 @@
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"sluice"
+)
+
+// building is one run of Apply.
+type building struct {
+	d          *Datapath
+	namespaces map[string]*namespace // nil where there is none of that name
+	links      map[string]bool       // pins that are wanted
+	covered    map[firewallCoveredKey]bool
+	failed     bool // something that exists could not be attached
+}
+
+// Apply makes the kernel carry exactly these endpoints. What is right already is not
+// touched. Interfaces are looked up anew each time; one whose device or namespace is
+// absent is reported as missing. The order is such that a packet may be counted twice
+// for a moment, but never passes without having been filtered.
+func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.open.RLock()
+	defer d.open.RUnlock()
+	out := make([]sluice.EndpointStatus, len(endpoints))
+	for i, e := range endpoints {
+		out[i].ID = e.ID
+	}
+	if d.mem == nil {
+		return problem(out, errClosed)
+	}
+	if err := os.MkdirAll(filepath.Join(d.dir, linksDir), 0o700); err != nil {
+		return problem(out, fmt.Errorf("make link directory: %w", err))
+	}
+	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{}, covered: map[firewallCoveredKey]bool{}}
+	defer b.close()
+	d.watch.follow(namespaceNames(endpoints))
+	wanted := map[string]bool{}
+	for i, e := range endpoints {
+		wanted[e.ID] = true
+		if err := b.endpoint(ctx, e, &out[i]); err != nil {
+			b.failed = true
+			out[i].Problem = err.Error()
+			d.log.Error("endpoint has a problem", "endpoint", e.ID, "error", err)
+		}
+	}
+	if err := b.cleanUp(ctx, wanted); err != nil {
+		d.log.Error("clean up behind endpoints", "error", err)
+		return problem(out, err)
+	}
+	return out
+}
+
+func problem(out []sluice.EndpointStatus, err error) []sluice.EndpointStatus {
+	for i := range out {
+		if out[i].Problem == "" {
+			out[i].Problem = err.Error()
+		}
+	}
+	return out
+}
+
+func namespaceNames(endpoints []sluice.Endpoint) []string {
+	names := map[string]bool{}
+	for _, e := range endpoints {
+		for _, i := range e.Interfaces {
+			names[i.Netns] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+func (b *building) close() {
+	for _, n := range b.namespaces {
+		if n == nil {
+			continue
+		}
+		if err := n.close(); err != nil {
+			b.d.log.Warn("close namespace", "netns", n.name, "error", err)
+		}
+	}
+}
+
+func (b *building) namespace(name string) (*namespace, error) {
+	if n, ok := b.namespaces[name]; ok {
+		return n, nil
+	}
+	n, err := openNamespace(name)
+	if err == nil {
+		b.namespaces[name] = n
+	}
+	return n, err
+}
+
+// place is a device of an endpoint as it was found.
+type place struct {
+	ns     *namespace
+	link   netlink.Link
+	header uint32
+}
+
+// endpoint builds one endpoint: policy, then ingress, then what is covered, then
+// egress, so that no packet is taken for one that ingress has seen before it has.
+func (b *building) endpoint(ctx context.Context, e sluice.Endpoint, st *sluice.EndpointStatus) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	slot, err := b.d.claimSlot(e.ID, e.Policy)
+	if err != nil {
+		return err
+	}
+	st.PolicyGeneration = b.d.policyGeneration(slot)
+	var failed error
+	places := map[string]place{}
+	for _, i := range e.Interfaces {
+		p, err := b.find(i)
+		switch {
+		case err != nil:
+			failed = errors.Join(failed, err)
+		case p.link == nil:
+			st.Missing = append(st.Missing, i.ID)
+		default:
+			places[i.ID] = p
+		}
+	}
+	attached := map[string]bool{}
+	for id, p := range places {
+		err := b.attach(p, e.ID, slot, true)
+		attached[id] = err == nil
+		failed = errors.Join(failed, err)
+	}
+	for id, p := range places {
+		if attached[id] {
+			failed = errors.Join(failed, b.cover(p, slot))
+		}
+	}
+	for id, p := range places {
+		err := b.attach(p, e.ID, slot, false)
+		attached[id] = attached[id] && err == nil
+		failed = errors.Join(failed, err)
+	}
+	for _, i := range e.Interfaces {
+		if attached[i.ID] {
+			st.Attached = append(st.Attached, i.ID)
+		}
+	}
+	return failed
+}
+
+// find looks an interface up; place.link is nil where it is missing.
+func (b *building) find(i sluice.InterfaceRef) (place, error) {
+	ns, err := b.namespace(i.Netns)
+	if err != nil || ns == nil {
+		return place{}, err
+	}
+	l, err := ns.links.LinkByName(i.Device)
+	var absent netlink.LinkNotFoundError
+	if errors.As(err, &absent) {
+		return place{}, nil
+	}
+	if err != nil {
+		return place{}, fmt.Errorf("find device %s: %w", i.Device, err)
+	}
+	header, err := linkHeader(l)
+	return place{ns: ns, link: l, header: header}, err
+}
+
+func (b *building) attach(p place, id string, slot uint32, ingress bool) error {
+	a := attachment{
+		endpoint: id, device: p.link.Attrs().Name, ifindex: p.link.Attrs().Index,
+		key: programKey{slot: slot, netns: p.ns.inode, header: p.header, ingress: ingress},
+	}
+	b.links[a.pin()] = true
+	return b.d.attach(p.ns, a, !b.d.adopted && !b.d.current)
+}
+
+// cover notes that what comes in through a device, or through a device on top of it,
+// has been seen at ingress.
+func (b *building) cover(p place, slot uint32) error {
+	all, err := p.ns.links.LinkList()
+	if err != nil {
+		return fmt.Errorf("list devices: %w", err)
+	}
+	covered := map[int]bool{p.link.Attrs().Index: true}
+	for grown := true; grown; {
+		grown = false
+		for _, l := range all {
+			a := l.Attrs()
+			onTop := l.Type() == "vlan" || l.Type() == "macvlan" || l.Type() == "ipvlan"
+			if !covered[a.Index] && onTop && covered[a.ParentIndex] {
+				covered[a.Index], grown = true, true
+			}
+			// A bridge or a bond hands on what its members take in.
+			if covered[a.Index] && a.MasterIndex != 0 && !covered[a.MasterIndex] {
+				covered[a.MasterIndex], grown = true, true
+			}
+		}
+	}
+	for index := range covered {
+		k := firewallCoveredKey{Netns: p.ns.inode, Ifindex: uint32(index), Endpoint: slot}
+		b.covered[k] = true
+		if err := b.d.maps.Covered.Put(&k, uint8(1)); err != nil {
+			return fmt.Errorf("cover device %d: %w", index, err)
+		}
+	}
+	return nil
+}
+
+// cleanUp removes what is not wanted: the notes first, then the links, then slots, and
+// older tables once no program uses them.
+func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
+	var k firewallCoveredKey
+	var one uint8
+	var stale []firewallCoveredKey
+	it := b.d.maps.Covered.Iterate()
+	for it.Next(&k, &one) {
+		if !b.covered[k] {
+			stale = append(stale, k)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("list covered devices: %w", err)
+	}
+	for _, k := range stale {
+		if err := b.d.maps.Covered.Delete(&k); err != nil {
+			return fmt.Errorf("uncover device %d: %w", k.Ifindex, err)
+		}
+	}
+	if err := detachAllBut(b.d.dir, b.links); err != nil {
+		return err
+	}
+	if err := b.d.releaseSlots(ctx, wanted); err != nil {
+		return err
+	}
+	if b.failed || b.d.adopted {
+		return nil
+	}
+	return b.adopt()
+}
+
+// adopt ends a take-over: all programs that run are those of this process's binary and
+// use its table.
+func (b *building) adopt() error {
+	if !b.d.current {
+		b.d.layout.Program = programDigest()
+		if err := b.d.writeLayout(); err != nil {
+			return err
+		}
+		b.d.current = true
+	}
+	numbers, err := tables(b.d.dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		if dir := tableDir(b.d.dir, n); dir != b.d.table.dir {
+			if err := os.RemoveAll(dir); err != nil {
+				return fmt.Errorf("remove table %d: %w", n, err)
+			}
+		}
+	}
+	b.d.adopted = true
+	return nil
+}

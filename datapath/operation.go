@@ -1,0 +1,140 @@
+package datapath
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice"
+)
+
+// flushGrace is how long the programs may take with a flow that they found before it
+// was marked. They run with preemption off and take microseconds.
+const flushGrace = 10 * time.Millisecond
+
+// touchEvery is how often a slow flush tells the kernel's cleaner that it is alive,
+// which takes marked entries after FLUSHED_GRACE_SECONDS.
+const touchEvery = time.Second
+
+// Capture calls emit with the flows of an endpoint that the selection holds, in blocks
+// of at most a few thousand and never two at a time. Neither closed nor timed out nor
+// flushed flows are among them. It reads the table in place while packets change it:
+// each flow is consistent in itself, all of them together are no snapshot. When ctx
+// ends or emit fails, it stops and returns that error.
+func (d *Datapath) Capture(ctx context.Context, endpointID string, s sluice.FlowSelection, emit func(sluice.FlowBlock) error) error {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	slot, now, err := d.begin(endpointID)
+	if err != nil {
+		return fmt.Errorf("capture flows of %s: %w", endpointID, err)
+	}
+	f := compile(s, slot)
+	out := newEmitter(emit)
+	err = d.mem.scan(ctx, &f, func(worker int, bucket uint32, slot uint8) error {
+		var flow firewallFlow
+		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
+			return nil
+		}
+		return out.add(worker, export(&flow, now))
+	})
+	if err == nil {
+		err = out.flush()
+	}
+	if err != nil {
+		return fmt.Errorf("capture flows of %s: %w", endpointID, err)
+	}
+	return nil
+}
+
+// Flush marks the flows of an endpoint that the selection holds, so that their packets
+// belong to no flow from then on, waits until no packet is in the middle of one,
+// removes them, and calls emit with what they came to. When ctx ends before all are
+// marked, what is marked is removed and emitted, and ctx's error returned. When emit
+// fails, the rest is removed without it.
+func (d *Datapath) Flush(ctx context.Context, endpointID string, s sluice.FlowSelection, emit func(sluice.FlowBlock) error) error {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	slot, now, err := d.begin(endpointID)
+	if err != nil {
+		return fmt.Errorf("flush flows of %s: %w", endpointID, err)
+	}
+	f := compile(s, slot)
+	marked, err := d.markFlows(ctx, &f, now)
+	if cutErr := d.cut(marked, emit); err == nil {
+		err = cutErr
+	}
+	if err != nil {
+		return fmt.Errorf("flush flows of %s: %w", endpointID, err)
+	}
+	return nil
+}
+
+// begin returns what both operations start from.
+func (d *Datapath) begin(endpointID string) (slot uint16, now uint64, err error) {
+	if d.mem == nil {
+		return 0, 0, errClosed
+	}
+	n, ok := d.slotOf(endpointID)
+	if !ok {
+		return 0, 0, fmt.Errorf("find endpoint %s: not on this host", endpointID)
+	}
+	now, err = monotonic()
+	return uint16(n), now, err
+}
+
+func (d *Datapath) markFlows(ctx context.Context, f *filter, now uint64) ([]entry, error) {
+	parts := make([][]entry, scanWorkers())
+	err := d.mem.scan(ctx, f, func(worker int, bucket uint32, slot uint8) error {
+		var flow firewallFlow
+		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
+			return nil
+		}
+		e := entry{bucket: bucket, slot: slot, generation: flow.Generation}
+		if d.mem.mark(e, uint32(now/uint64(time.Second))) {
+			parts[worker] = append(parts[worker], e)
+		}
+		return nil
+	})
+	return slices.Concat(parts...), err
+}
+
+// cut removes marked entries and emits them.
+func (d *Datapath) cut(marked []entry, emit func(sluice.FlowBlock) error) error {
+	if len(marked) == 0 {
+		return nil
+	}
+	time.Sleep(flushGrace)
+	var failed error
+	touched := time.Now()
+	for len(marked) > 0 {
+		n := min(len(marked), blockFlows)
+		now, err := monotonic()
+		if err != nil {
+			return err
+		}
+		block := make(sluice.FlowBlock, 0, n)
+		for _, e := range marked[:n] {
+			var flow firewallFlow
+			if d.mem.read(e.bucket, e.slot, &flow) && flow.Generation == e.generation {
+				block = append(block, export(&flow, now))
+			}
+			d.mem.free(e)
+		}
+		marked = marked[n:]
+		if failed == nil && len(block) > 0 {
+			failed = emit(block)
+		}
+		if time.Since(touched) < touchEvery {
+			continue
+		}
+		touched = time.Now()
+		if now, err = monotonic(); err != nil {
+			return err
+		}
+		for _, e := range marked {
+			d.mem.touch(e, uint32(now/uint64(time.Second)))
+		}
+	}
+	return failed
+}

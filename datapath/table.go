@@ -1,0 +1,234 @@
+package datapath
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+)
+
+// layoutVersion grows with each change of a map that an older program, or an older
+// process, would misread.
+const layoutVersion = 1
+
+const (
+	mapsPrefix = "maps-" // Dir/maps-1: the pinned maps of the first table
+	linksDir   = "links" // Dir/links: the pinned links
+)
+
+// table is one set of pinned maps.
+type table struct {
+	dir    string // of the pins of this table
+	maps   firewallMaps
+	mem    *memory
+	layout firewallTableLayout
+	// current says that the programs that run are those of this binary.
+	current bool
+}
+
+// bucketsFor is how many buckets hold max flows. One place in nine stays free, so
+// that with two buckets to choose from there is room in one of them nearly always
+// (docs/adr/0001-flow-table.md has the measurement).
+func bucketsFor(maxFlows uint64) uint32 {
+	return uint32((maxFlows + maxFlows/8 + flowsPerBucket - 1) / flowsPerBucket)
+}
+
+// programDigest tells the programs of one build from those of another.
+func programDigest() uint64 {
+	sum := sha256.Sum256(_FirewallBytes)
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+// tables lists the numbers of the tables under dir, oldest first.
+func tables(dir string) ([]int, error) {
+	names, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list tables: %w", err)
+	}
+	var numbers []int
+	for _, e := range names {
+		if s, ok := strings.CutPrefix(e.Name(), mapsPrefix); ok {
+			n, err := strconv.Atoi(s)
+			if err != nil {
+				return nil, fmt.Errorf("list tables: %s is not ours: %w", filepath.Join(dir, e.Name()), err)
+			}
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+func tableDir(dir string, n int) string { return filepath.Join(dir, mapsPrefix+strconv.Itoa(n)) }
+
+// openTable takes up the newest table if it is complete and of our layout and size,
+// and makes one after it if not. The older ones stay until their programs have been
+// replaced.
+func openTable(dir string, maxFlows uint64, log *slog.Logger) (*table, error) {
+	numbers, err := tables(dir)
+	if err != nil {
+		return nil, err
+	}
+	next := 1
+	if len(numbers) > 0 {
+		newest := numbers[len(numbers)-1]
+		next = newest + 1
+		t, why, err := takeUp(tableDir(dir, newest), maxFlows)
+		if err != nil {
+			return nil, fmt.Errorf("take up table %d: %w", newest, err)
+		}
+		if t != nil {
+			log.Info("took up flow table", "dir", t.dir, "flows", t.mem.state.Used, "max_flows", maxFlows)
+			return t, nil
+		}
+		log.Warn("making a new flow table; flows are lost", "old", tableDir(dir, newest), "reason", why)
+	}
+	t, err := createTable(tableDir(dir, next), maxFlows)
+	if err != nil {
+		return nil, fmt.Errorf("create table %d: %w", next, errors.Join(err, os.RemoveAll(tableDir(dir, next))))
+	}
+	log.Info("made flow table", "dir", t.dir, "max_flows", maxFlows, "buckets", t.layout.Buckets)
+	return t, nil
+}
+
+// takeUp opens the pinned maps of a table, or says why it doesn't do.
+func takeUp(dir string, maxFlows uint64) (t *table, why string, err error) {
+	t = &table{dir: dir}
+	layout, err := ebpf.LoadPinnedMap(filepath.Join(dir, firewallMapLayout), nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, "it was never completed", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	defer layout.Close()
+	if layout.ValueSize() != uint32(binary.Size(t.layout)) {
+		return nil, "its layout is of another version", nil
+	}
+	if err := layout.Lookup(uint32(0), &t.layout); err != nil {
+		return nil, "", fmt.Errorf("read layout: %w", err)
+	}
+	switch {
+	case t.layout.Version != layoutVersion:
+		return nil, fmt.Sprintf("its layout has version %d, ours is %d", t.layout.Version, layoutVersion), nil
+	case t.layout.Complete == 0:
+		return nil, "it was never completed", nil
+	case t.layout.MaxFlows != maxFlows:
+		return nil, fmt.Sprintf("it was made for %d flows, not for %d", t.layout.MaxFlows, maxFlows), nil
+	}
+	t.current = t.layout.Program == programDigest()
+	err = t.eachMap(func(name string, m **ebpf.Map) (err error) {
+		*m, err = ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
+		return err
+	})
+	if err == nil {
+		t.mem, err = mapMemory(&t.maps)
+	}
+	if err != nil {
+		return nil, "", errors.Join(err, t.maps.Close())
+	}
+	return t, "", nil
+}
+
+// createTable makes and pins the maps of an empty table.
+func createTable(dir string, maxFlows uint64) (*table, error) {
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make pin directory: %w", err)
+	}
+	t := &table{dir: dir, layout: newLayout(maxFlows)}
+	spec, err := t.spec()
+	if err != nil {
+		return nil, err
+	}
+	err = t.eachMap(func(name string, m **ebpf.Map) (err error) {
+		if *m, err = ebpf.NewMap(spec.Maps[name]); err != nil {
+			return fmt.Errorf("create map %s: %w", name, err)
+		}
+		return (*m).Pin(filepath.Join(dir, name))
+	})
+	if err == nil {
+		t.mem, err = mapMemory(&t.maps)
+	}
+	if err == nil {
+		err = t.writeLayout()
+	}
+	if err != nil {
+		return nil, errors.Join(err, t.maps.Close())
+	}
+	return t, nil
+}
+
+func newLayout(maxFlows uint64) firewallTableLayout {
+	var b [20]byte
+	rand.Read(b[:]) // never fails since Go 1.24
+	return firewallTableLayout{
+		Version:  layoutVersion,
+		Buckets:  bucketsFor(maxFlows),
+		MaxFlows: maxFlows,
+		Seed:     [2]uint64{binary.LittleEndian.Uint64(b[:]), binary.LittleEndian.Uint64(b[8:])},
+		// Program stays 0 until every link runs a program on this table.
+		// Never 0, which is the mark of all other packets.
+		ResetMark: binary.LittleEndian.Uint32(b[16:]) | 1,
+		Complete:  1,
+	}
+}
+
+func (t *table) writeLayout() error {
+	if err := t.maps.Layout.Put(uint32(0), &t.layout); err != nil {
+		return fmt.Errorf("write layout: %w", err)
+	}
+	return nil
+}
+
+// spec is the object with the sizes of this table.
+func (t *table) spec() (*ebpf.CollectionSpec, error) {
+	spec, err := loadFirewall()
+	if err != nil {
+		return nil, fmt.Errorf("read firewall object: %w", err)
+	}
+	spec.Maps[firewallMapFlowTags].MaxEntries = t.layout.Buckets
+	spec.Maps[firewallMapFlows].MaxEntries = t.layout.Buckets
+	return spec, nil
+}
+
+// eachMap visits all maps that are pinned, layout last: it tells that all is there.
+func (t *table) eachMap(visit func(name string, m **ebpf.Map) error) error {
+	m := &t.maps
+	all := []struct {
+		name string
+		m    **ebpf.Map
+	}{
+		{firewallMapFlowTags, &m.FlowTags}, {firewallMapFlows, &m.Flows}, {firewallMapFlowLocks, &m.FlowLocks},
+		{firewallMapTable, &m.Table}, {firewallMapEndpoints, &m.Endpoints}, {firewallMapPolicies, &m.Policies},
+		{firewallMapVerdicts, &m.Verdicts}, {firewallMapFragments, &m.Fragments}, {firewallMapCovered, &m.Covered},
+		{firewallMapCleaner, &m.Cleaner}, {firewallMapLayout, &m.Layout},
+	}
+	for _, e := range all {
+		if err := visit(e.name, e.m); err != nil {
+			return fmt.Errorf("map %s: %w", e.name, err)
+		}
+	}
+	return nil
+}
+
+func (t *table) close() error {
+	t.mem.unmap()
+	t.mem = nil
+	return t.maps.Close()
+}

@@ -1,0 +1,198 @@
+package datapath
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
+)
+
+// namespacePoll is how often the names of namespaces are looked at. It also bounds how
+// long a deleted namespace is kept alive by our subscription in it.
+const namespacePoll = 250 * time.Millisecond
+
+// watcher tells when devices or namespaces come and go.
+type watcher struct {
+	log     *slog.Logger
+	changed chan struct{}
+	done    chan struct{}
+	wg      sync.WaitGroup
+
+	mu   sync.Mutex
+	seen map[string]*followed // by name of namespace
+	shut bool
+}
+
+// followed is a namespace whose devices are watched; inode is 0 while there is none.
+type followed struct {
+	inode uint32
+	stop  chan struct{}
+}
+
+func newWatcher(log *slog.Logger) *watcher {
+	w := &watcher{log: log, changed: make(chan struct{}, 1), done: make(chan struct{}), seen: map[string]*followed{}}
+	w.wg.Go(w.poll)
+	return w
+}
+
+func (w *watcher) close() {
+	w.mu.Lock()
+	if w.shut {
+		w.mu.Unlock()
+		return
+	}
+	w.shut = true
+	close(w.done)
+	for _, f := range w.seen {
+		f.end()
+	}
+	w.mu.Unlock()
+	w.wg.Wait()
+}
+
+func (w *watcher) signal() {
+	select {
+	case w.changed <- struct{}{}:
+	default: // one is waiting to be read already
+	}
+}
+
+// follow watches these namespaces and no others.
+func (w *watcher) follow(names []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.shut {
+		return
+	}
+	wanted := map[string]bool{}
+	for _, n := range names {
+		wanted[n] = true
+		if w.seen[n] == nil {
+			w.seen[n] = &followed{}
+		}
+	}
+	for n, f := range w.seen {
+		if !wanted[n] {
+			f.end()
+			delete(w.seen, n)
+		}
+	}
+	w.look()
+}
+
+func (f *followed) end() {
+	if f.stop != nil {
+		close(f.stop)
+	}
+	f.stop, f.inode = nil, 0
+}
+
+// look compares the namespaces of each name with those followed, and tells whether any
+// is another one. The caller holds mu.
+func (w *watcher) look() (changed bool) {
+	for name, f := range w.seen {
+		inode, err := namespaceInode(name)
+		if err != nil {
+			w.log.Warn("watch namespace", "netns", name, "error", err)
+			continue
+		}
+		if inode == f.inode {
+			continue
+		}
+		f.end()
+		if inode == 0 {
+			changed = true
+			continue
+		}
+		stop := make(chan struct{})
+		found, err := w.subscribe(name, stop)
+		if err != nil {
+			w.log.Warn("watch devices", "netns", name, "error", err)
+			continue
+		}
+		if found {
+			f.inode, f.stop, changed = inode, stop, true
+		}
+	}
+	return changed
+}
+
+func (w *watcher) poll() {
+	t := time.NewTicker(namespacePoll)
+	defer t.Stop()
+	for {
+		select {
+		case <-w.done:
+			return
+		case <-t.C:
+		}
+		w.mu.Lock()
+		changed := !w.shut && w.look()
+		w.mu.Unlock()
+		if changed {
+			w.signal()
+		}
+	}
+}
+
+// subscribe watches the devices of a namespace until stop is closed.
+func (w *watcher) subscribe(name string, stop chan struct{}) (found bool, err error) {
+	ns, err := openNamespace(name)
+	if err != nil || ns == nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, ns.close()) }()
+	updates := make(chan netlink.LinkUpdate, 64)
+	handle := netns.NsHandle(ns.file.Fd())
+	err = netlink.LinkSubscribeWithOptions(updates, stop, netlink.LinkSubscribeOptions{
+		Namespace: &handle,
+		ErrorCallback: func(err error) {
+			select {
+			case <-stop: // the socket was closed on purpose
+			default:
+				// Messages may be lost: whoever listens looks at everything anyway.
+				w.log.Warn("watch devices", "netns", name, "error", err)
+				w.signal()
+			}
+		},
+	})
+	if err != nil {
+		return false, err
+	}
+	links, err := ns.links.LinkList()
+	if err != nil {
+		close(stop)
+		return false, err
+	}
+	known := map[int32]string{}
+	for _, l := range links {
+		known[int32(l.Attrs().Index)] = l.Attrs().Name
+	}
+	w.wg.Go(func() { w.devices(updates, known) })
+	return true, nil
+}
+
+// devices signals when a device is there, gone or renamed, and not when it only goes up
+// or counts. It ends when the subscription closes the channel.
+func (w *watcher) devices(updates <-chan netlink.LinkUpdate, known map[int32]string) {
+	for u := range updates {
+		// A bridge tells of its ports in the same words.
+		if u.IfInfomsg.Family != unix.AF_UNSPEC {
+			continue
+		}
+		name, was := known[u.Index]
+		if u.Header.Type == unix.RTM_DELLINK {
+			delete(known, u.Index)
+		} else {
+			known[u.Index] = u.Attrs().Name
+			if was && name == u.Attrs().Name {
+				continue
+			}
+		}
+		w.signal()
+	}
+}
