@@ -49,7 +49,7 @@ func TestForwardedTCPIsOneFlow(t *testing.T) {
 		defer c.Close()
 		exchange(t, c, 100000)
 	}
-	flows := captureFrom(t, d, testEndpoint)
+	flows := captureFrom(t, d, testEndpoint, onlyTCP...)
 	for _, f := range flows {
 		t.Log(short(f))
 		if f.State != sluice.FlowEstablished || f.Packets[0] < 3 || f.Bytes[0] < 100000 || f.Bytes[1] < 100000 {
