@@ -20,12 +20,14 @@ type command struct {
 // commands is everything that sluice can be asked to do.
 func commands() []command {
 	return []command{
+		{name: "serve", summary: "run the controller, the agent and the API on this host", run: serve},
 		{name: "env", summary: "print the exports that point aws, boto3 and the SDKs here", run: env},
 		{name: "lab", summary: "namespaces to try things in", sub: []command{
 			{name: "up", summary: "build client, server, sensor and the gateway between them", run: labUp},
 			{name: "down", summary: "remove them, and what a server left in the kernel", run: labDown},
 			{name: "status", summary: "say what is there", run: labStatus},
 		}},
+		{name: "demo", summary: "show it all on real traffic, and clean up", run: demo},
 		{name: "flow", summary: "the flows of a firewall", sub: []command{
 			{name: "capture", summary: "show the live flows that match", run: flowCapture},
 			{name: "flush", summary: "cut the live flows that match", run: flowFlush},

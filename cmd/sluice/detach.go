@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/datapath"
 )
 
 func detach(_ context.Context, s *shell, args []string) error {
@@ -30,7 +32,7 @@ func detach(_ context.Context, s *shell, args []string) error {
 		fmt.Fprintln(s.stderr, "nothing to detach")
 		return nil
 	}
-	if err := removePins(dir); err != nil {
+	if err := datapath.RemovePins(dir); err != nil {
 		return err
 	}
 	fmt.Fprintf(s.stdout, "detached %s\n", dir)

@@ -66,7 +66,7 @@ func createFirewall(ctx context.Context, s *shell, c *apiClient, plan firewallPl
 	if err != nil {
 		return describedFirewall{}, err
 	}
-	policyArn, err := policyFor(ctx, s, c, plan)
+	policyArn, made, err := policyFor(ctx, s, c, plan)
 	if err != nil {
 		return describedFirewall{}, err
 	}
@@ -78,6 +78,12 @@ func createFirewall(ctx context.Context, s *shell, c *apiClient, plan firewallPl
 		in.SubnetMappings = append(in.SubnetMappings, types.SubnetMapping{SubnetId: aws.String(subnet.ID)})
 	}
 	if _, err := c.CreateFirewall(ctx, in); err != nil {
+		if made {
+			_, undoErr := c.DeleteFirewallPolicy(ctx, &networkfirewall.DeleteFirewallPolicyInput{FirewallPolicyArn: aws.String(policyArn)})
+			if undoErr != nil {
+				fmt.Fprintf(s.stderr, "policy %s is left over: %s\n", nameOfARN(policyArn), describeError(undoErr))
+			}
+		}
 		return describedFirewall{}, err
 	}
 	if !plan.wait {
@@ -88,9 +94,9 @@ func createFirewall(ctx context.Context, s *shell, c *apiClient, plan firewallPl
 
 // policyFor returns the ARN of the policy that the plan names, or of one made for
 // this firewall. One of that name that is there already is taken, and said so.
-func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (string, error) {
+func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (arn string, made bool, err error) {
 	if isARN(plan.policy) {
-		return plan.policy, nil
+		return plan.policy, false, nil
 	}
 	name := plan.policy
 	if name == "" {
@@ -101,20 +107,20 @@ func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (
 		if plan.policy == "" {
 			fmt.Fprintf(s.stderr, "takes policy %s, which exists\n", name)
 		}
-		return aws.ToString(out.FirewallPolicyResponse.FirewallPolicyArn), nil
+		return aws.ToString(out.FirewallPolicyResponse.FirewallPolicyArn), false, nil
 	}
 	if plan.policy != "" || !isCode(err, "ResourceNotFoundException") {
-		return "", err
+		return "", false, err
 	}
-	made, err := c.CreateFirewallPolicy(ctx, &networkfirewall.CreateFirewallPolicyInput{
+	created, err := c.CreateFirewallPolicy(ctx, &networkfirewall.CreateFirewallPolicyInput{
 		FirewallPolicyName: aws.String(name),
 		Description:        aws.String("Made for firewall " + plan.name),
 		FirewallPolicy:     advisedPolicy(),
 	})
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
-	return aws.ToString(made.FirewallPolicyResponse.FirewallPolicyArn), nil
+	return aws.ToString(created.FirewallPolicyResponse.FirewallPolicyArn), true, nil
 }
 
 // advisedPolicy forwards everything to the stateful engine and rejects streams

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -45,8 +46,11 @@ func (r *flowRequest) parse(s *shell, f *flags, args []string) ([]types.FlowFilt
 	if err := checkSort(f, r.sort); err != nil {
 		return nil, err
 	}
-	if r.minimumAge < 0 || r.limit < 0 {
-		return nil, usagef(f.command, "--min-age and --limit can't be negative")
+	if r.minimumAge < 0 || r.minimumAge > math.MaxInt32 {
+		return nil, usagef(f.command, "--min-age %d: want seconds from 0 to %d", r.minimumAge, math.MaxInt32)
+	}
+	if r.limit < 0 {
+		return nil, usagef(f.command, "--limit %d: can't be negative", r.limit)
 	}
 	filters, err := r.filters()
 	if err != nil {
@@ -96,7 +100,7 @@ func (r *flowRequest) run(ctx context.Context, s *shell, t types.FlowOperationTy
 	if err != nil {
 		return err
 	}
-	p := startProgress(s.stderr, "starting")
+	p := startProgress(s.stderr, "asking the server")
 	result, err := r.operate(ctx, c, t, filters, p)
 	p.done()
 	if err != nil {

@@ -3,8 +3,6 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 )
@@ -31,13 +29,3 @@ func pinDir(bpffs, stateDir string) string {
 
 // serveLock is the file that a running server holds locked.
 func serveLock(stateDir string) string { return filepath.Join(stateDir, "serve.lock") }
-
-// removePins takes a server's programs, links and maps out of the kernel. Removing
-// the pin of a link detaches its program, and of a map frees it, once no process
-// has it open.
-func removePins(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove pins: %w", err)
-	}
-	return nil
-}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sluice/daemon"
+	"sluice/datapath"
 	"sluice/internal/testnet"
 )
 
@@ -140,7 +141,7 @@ func createLab(config labConfig) error {
 // What is not there is no error.
 func removeLab(config labConfig) error {
 	return errors.Join(
-		removePins(pinDir(daemon.DefaultBPFFS, config.StateDir())),
+		datapath.RemovePins(pinDir(daemon.DefaultBPFFS, config.StateDir())),
 		config.Network.Remove(),
 		removeLabFiles(config),
 	)
