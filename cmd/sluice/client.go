@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"syscall"
@@ -16,9 +19,13 @@ import (
 	"github.com/aws/smithy-go"
 )
 
+// caBundleVariable names a file of certificates that the SDKs trust.
+const caBundleVariable = "AWS_CA_BUNDLE"
+
 // awsConfig reads the shared files as the SDKs do, but nothing else: neither
-// AWS_PROFILE nor keys in the environment may send a flush somewhere else.
-func awsConfig(ctx context.Context, files sharedFiles) (aws.Config, error) {
+// AWS_PROFILE nor keys in the environment may send a flush somewhere else. bundle
+// is a file of certificates to trust; "" is that of the files, or the system's.
+func awsConfig(ctx context.Context, files sharedFiles, bundle string) (aws.Config, error) {
 	shared, err := config.LoadSharedConfigProfile(ctx, "default", func(o *config.LoadSharedConfigOptions) {
 		o.CredentialsFiles = []string{files.credentials}
 		o.ConfigFiles = []string{files.config}
@@ -32,11 +39,34 @@ func awsConfig(ctx context.Context, files sharedFiles) (aws.Config, error) {
 	if !shared.Credentials.HasKeys() {
 		return aws.Config{}, fmt.Errorf("read %s: no keys in profile default", files.credentials)
 	}
-	return aws.Config{
+	cfg := aws.Config{
 		Region:       shared.Region,
 		BaseEndpoint: aws.String(shared.BaseEndpoint),
 		Credentials:  credentials.StaticCredentialsProvider{Value: shared.Credentials},
-	}, nil
+	}
+	if bundle == "" {
+		bundle = shared.CustomCABundle
+	}
+	if bundle != "" {
+		cfg.HTTPClient, err = trustingClient(bundle)
+	}
+	return cfg, err
+}
+
+// trustingClient trusts the certificates in a PEM file, as the SDKs do with
+// AWS_CA_BUNDLE.
+func trustingClient(bundle string) (*http.Client, error) {
+	text, err := os.ReadFile(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("read CA bundle: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("read CA bundle %s: no certificate in it", bundle)
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return &http.Client{Transport: transport}, nil
 }
 
 // whyUnreadable replaces the SDK's "profile not found" by what the file system
@@ -92,7 +122,7 @@ func (c *connection) client(ctx context.Context, s *shell) (*apiClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg, err := awsConfig(ctx, files)
+	cfg, err := awsConfig(ctx, files, s.getenv(caBundleVariable))
 	if err != nil {
 		return nil, err
 	}

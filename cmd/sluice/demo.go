@@ -103,7 +103,7 @@ func (d *demoRun) startServer(ctx context.Context) error {
 	d.server = server
 	d.story.tell("%s", line)
 	d.story.tell("ready after %.2f s", time.Since(began).Seconds())
-	cfg, err := awsConfig(ctx, sharedFilesIn(d.config.StateDir()))
+	cfg, err := awsConfig(ctx, sharedFilesIn(d.config.StateDir()), "")
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ import (
 // maxEC2Answer bounds the answer of DescribeSubnets, bytes.
 const maxEC2Answer = 16 << 20
 
+// describeTimeout bounds DescribeSubnets.
+const describeTimeout = 30 * time.Second
+
 // subnet is what people know a subnet by.
 type subnet struct {
 	ID    string `xml:"subnetId"`
@@ -52,6 +55,8 @@ func (s subnet) String() string {
 // describeSubnets asks EC2 for all subnets, in one signed request. The SDK's EC2
 // client would do, but it takes a minute to compile and 20 MB of the binary.
 func describeSubnets(ctx context.Context, cfg aws.Config) ([]subnet, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
 	const body = "Action=DescribeSubnets&Version=2016-11-15"
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, aws.ToString(cfg.BaseEndpoint)+"/", strings.NewReader(body))
 	if err != nil {
@@ -66,7 +71,11 @@ func describeSubnets(ctx context.Context, cfg aws.Config) ([]subnet, error) {
 	if err := v4.NewSigner().SignHTTP(ctx, keys, req, hex.EncodeToString(hash[:]), "ec2", cfg.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("describe subnets: %w", err)
 	}
-	resp, err := (&http.Client{Timeout: 30 * time.Second}).Do(req)
+	client := cfg.HTTPClient
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return nil, err
 	}
