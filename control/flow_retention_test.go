@@ -2,8 +2,10 @@ package control_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -56,8 +58,7 @@ func TestOperationsAreGoneAfterTwelveHours(t *testing.T) {
 	if err != nil || len(all) != 1 || all[0].ID != young.ID {
 		t.Errorf("list: %+v, %v", all, err)
 	}
-	r.stop() // a start sweeps, as does each minute
-	r.start()
+	must(t, r.Sweep(t.Context()))
 	stored, err := r.store.FlowOperations(t.Context(), f.ID)
 	must(t, err)
 	ids, err := r.results.List()
@@ -125,6 +126,120 @@ func TestARestartEndsWhatWasRunning(t *testing.T) {
 	r.run(capture("f", "")) // both zones are free
 	if all, err := r.ListFlowOperations(ctx, control.FlowScope{FirewallArn: f.Arn}, ""); err != nil || len(all) != 3 {
 		t.Errorf("operations: %d, %v", len(all), err)
+	}
+}
+
+// faults is a store that fails where it is told to.
+type faults struct {
+	control.Store
+	start, finish atomic.Int32 // how many of the next calls fail
+	afterwards    bool         // a start that fails has been written all the same
+}
+
+var errDisk = errors.New("commit transaction: disk is on fire")
+
+func (f *faults) StartFlowOperation(ctx context.Context, name string, op sluice.FlowOperation) error {
+	if f.start.Add(-1) < 0 {
+		return f.Store.StartFlowOperation(ctx, name, op)
+	}
+	if f.afterwards {
+		if err := f.Store.StartFlowOperation(ctx, name, op); err != nil {
+			return err
+		}
+	}
+	return errDisk
+}
+
+func (f *faults) FinishFlowOperation(ctx context.Context, op sluice.FlowOperation) error {
+	if f.finish.Add(-1) < 0 {
+		return f.Store.FinishFlowOperation(ctx, op)
+	}
+	return errDisk
+}
+
+func TestTheEndOfAnOperationIsWrittenAgainAfterAFault(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("f", "subnet-a")
+	r.fleet.onCommand(emits(1, 10))
+	r.faults.finish.Store(1)
+	in := capture("f", zoneA)
+	if op := r.run(in); op.Status != sluice.OperationCompleted || len(r.ports(in.Scope, op.ID, 100)) != 10 {
+		t.Errorf("%+v", op)
+	}
+}
+
+func TestAnOperationWhoseStartFailedRunsNothingAndHoldsNoZone(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("f", "subnet-a")
+	var asked atomic.Bool
+	r.fleet.onCommand(func(context.Context, command, emitter) outcomes {
+		asked.Store(true)
+		return outcomes{{}}
+	})
+	in := capture("f", zoneA)
+	for _, afterwards := range []bool{false, true} { // nobody can know which it was
+		r.faults.afterwards = afterwards
+		r.faults.start.Store(1)
+		if _, err := r.StartFlowOperation(t.Context(), in); !errors.Is(err, errDisk) {
+			t.Fatalf("start: %v", err)
+		}
+	}
+	if asked.Load() {
+		t.Error("an agent was asked")
+	}
+	_, err := r.StartFlowOperation(t.Context(), in)
+	refused(t, err, sluice.KindThrottling, "Flow operation already in progress, parameter: [eu-west-1a], context: AvailabilityZone")
+	must(t, r.Sweep(t.Context()))
+	all, err := r.ListFlowOperations(t.Context(), in.Scope, "")
+	must(t, err)
+	if len(all) != 1 || all[0].Status != sluice.OperationFailed {
+		t.Errorf("after the sweep: %+v", all)
+	}
+	r.run(in)
+}
+
+// TestACallerThatGoesAwayLeavesNoZoneBehind: where its write was done, the
+// operation runs.
+func TestACallerThatGoesAwayLeavesNoZoneBehind(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("f", "subnet-a")
+	in := capture("f", zoneA)
+	for i := range 40 {
+		ctx, cancel := context.WithCancel(t.Context())
+		timer := time.AfterFunc(time.Duration(i)*50*time.Microsecond, cancel)
+		if _, err := r.StartFlowOperation(ctx, in); err == nil {
+			r.awaitEnd()
+		}
+		timer.Stop()
+		cancel()
+		all, err := r.ListFlowOperations(t.Context(), in.Scope, "")
+		must(t, err)
+		for _, op := range all {
+			if op.Status != sluice.OperationCompleted {
+				t.Fatalf("caller %d: %+v", i, op)
+			}
+		}
+	}
+}
+
+func TestASweepLeavesARunningOperationAlone(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("f", "subnet-a")
+	gate := make(chan struct{})
+	r.fleet.onCommand(func(_ context.Context, _ command, emit emitter) outcomes {
+		<-gate
+		return outcomes{{Err: emit(rows(1, 3))}}
+	})
+	in := capture("f", zoneA)
+	op, err := r.StartFlowOperation(t.Context(), in)
+	must(t, err)
+	r.clock.advance(24 * time.Hour)
+	must(t, r.Sweep(t.Context()))
+	r.clock.advance(-24 * time.Hour)
+	close(gate)
+	r.awaitEnd()
+	if got := r.operation(in.Scope, op.ID); got.Status != sluice.OperationCompleted || got.Flows != 3 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -15,7 +15,7 @@ const grace = 2 * time.Second
 
 // finishTimeout bounds the time that the end of an operation may take to be
 // written, also while the controller stops. What is not written by then is ended
-// by the next start.
+// by a sweep or the next start.
 const finishTimeout = 30 * time.Second
 
 // errRowLimit ends a capture that has found more rows than are kept.
@@ -190,11 +190,10 @@ func failed(op sluice.FlowOperation, message string) sluice.FlowOperation {
 func (c *Controller) finish(ctx context.Context, op sluice.FlowOperation) error {
 	for {
 		err := c.o.Store.FinishFlowOperation(ctx, op)
-		kind := sluice.KindOf(err)
-		if err == nil || kind != sluice.KindInternal && kind != sluice.KindThrottling {
-			if err != nil || op.Status == sluice.OperationFailed {
-				err = errors.Join(err, c.o.Results.Delete(op.ID))
-			}
+		switch kind := sluice.KindOf(err); {
+		case err == nil && op.Status == sluice.OperationFailed, kind == sluice.KindNotFound:
+			return errors.Join(err, c.o.Results.Delete(op.ID))
+		case err == nil || kind != sluice.KindInternal && kind != sluice.KindThrottling:
 			return err
 		}
 		select {

@@ -226,6 +226,7 @@ type rig struct {
 	dir     string
 	options control.Options
 	store   *state.Store
+	faults  *faults // of the store, as the controller sees it
 	results *results.Directory
 	fleet   *fleet
 	inv     *inventory
@@ -266,7 +267,8 @@ func (r *rig) start() {
 	}
 	r.results = results.New(filepath.Join(r.dir, "results"))
 	o := r.options
-	o.Logger, o.Store, o.Results = log, r.store, r.results
+	r.faults = &faults{Store: r.store}
+	o.Logger, o.Store, o.Results = log, r.faults, r.results
 	r.Controller = control.New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.done = cancel, make(chan error, 1)

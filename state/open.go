@@ -108,7 +108,7 @@ func memberConfig(o Options) (*embed.Config, error) {
 	}
 	cfg := embed.NewConfig()
 	cfg.Name = memberName
-	cfg.Dir = filepath.Join(o.Dir, "etcd")
+	cfg.Dir = o.Dir
 	cfg.ListenPeerUrls = []url.URL{}
 	cfg.ListenClientUrls = []url.URL{}
 	cfg.AdvertisePeerUrls = []url.URL{*peer}

@@ -59,7 +59,9 @@ func (s *Store) attempt(ctx context.Context, body func(*transaction) error) (boo
 	if len(tx.writes) == 0 {
 		return true, nil
 	}
-	answer, err := s.kv.Txn(ctx).If(tx.compares...).Then(tx.writes...).Commit()
+	// A caller that goes away now must not leave a write of which nobody learns the
+	// outcome; etcd bounds the time itself.
+	answer, err := s.kv.Txn(context.WithoutCancel(ctx)).If(tx.compares...).Then(tx.writes...).Commit()
 	if err != nil {
 		return false, fmt.Errorf("commit transaction: %w", err)
 	}
