@@ -4,6 +4,7 @@ package datapath
 // where each is explained; a test compares them.
 const (
 	flowsPerBucket = 8
+	bucketFavoured = 3
 
 	tagFree  = 0
 	tagBusy  = 1

@@ -88,6 +88,10 @@ func (e *emitter) send(worker int) error {
 	if len(block) == 0 {
 		return nil
 	}
+	if len(block) == blockFlows {
+		// There will be more: the next one needn't grow.
+		e.blocks[worker] = make(sluice.FlowBlock, 0, blockFlows)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.emit(block)

@@ -82,7 +82,7 @@ func timeoutOf(f *firewallFlow) uint32 {
 // insert puts an entry where the programs would, or tells that there is no room.
 func (d *Datapath) insert(f *firewallFlow) bool {
 	b1, b2, tag := placeOf(&d.layout, keyWords(f))
-	if used := d.mem.used(b1); used >= flowsPerBucket-2 && d.mem.used(b2) < used {
+	if used := d.mem.used(b1); used >= bucketFavoured && d.mem.used(b2) < used {
 		b1, b2 = b2, b1
 	}
 	if atomic.AddUint64(&d.mem.state.Used, 1) <= d.layout.MaxFlows &&

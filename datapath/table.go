@@ -36,11 +36,11 @@ type table struct {
 	current bool
 }
 
-// bucketsFor is how many buckets hold max flows. One place in nine stays free, so
-// that with two buckets to choose from there is room in one of them nearly always
-// (docs/adr/0001-flow-table.md has the measurement).
+// bucketsFor is how many buckets hold max flows. There are 23 places for 16 flows, so
+// that with two buckets to choose from, about one flow in a million finds both full
+// before the table is (docs/adr/0001-flow-table.md has the measurement).
 func bucketsFor(maxFlows uint64) uint32 {
-	return uint32((maxFlows + maxFlows/8 + flowsPerBucket - 1) / flowsPerBucket)
+	return uint32((maxFlows*23/16 + flowsPerBucket - 1) / flowsPerBucket)
 }
 
 // programDigest tells the programs of one build from those of another.

@@ -17,10 +17,12 @@
 #define TICK_NS 8000000ULL
 #define TICK_IDLE_NS 100000000ULL
 
+/* It never changes while a tick goes through its buckets: the verifier would follow
+ * every value that it could take. */
 struct cleaning {
 	__u64 now;
-	__u64 freed;
-	__u32 bucket;
+	struct table_state *table;
+	__u32 first; /* bucket */
 	int emergency;
 };
 
@@ -44,11 +46,12 @@ static __always_inline int timed_out(const struct flow *f, const struct cleaning
 static int clean_bucket(__u32 n, void *context)
 {
 	struct cleaning *c = context;
-	__u32 bucket = c->bucket;
+	__u32 bucket = c->first + n;
 	struct tag_bucket *tags;
 	struct flow_bucket *b = NULL;
 
-	c->bucket = bucket + 1 < bucket_count ? bucket + 1 : 0;
+	if (bucket >= bucket_count)
+		bucket -= bucket_count;
 	tags = bpf_map_lookup_elem(&flow_tags, &bucket);
 	if (!tags)
 		return 1;
@@ -65,7 +68,7 @@ static int clean_bucket(__u32 n, void *context)
 		f = &b->flow[i];
 		if (f->status & STATUS_DEAD) {
 			if (__sync_val_compare_and_swap(&tags->tag[i], tag, TAG_FREE) == tag)
-				c->freed++;
+				__sync_fetch_and_sub(&c->table->used, 1);
 		} else if (timed_out(f, c)) {
 			__sync_fetch_and_or(&f->status, STATUS_DEAD);
 		}
@@ -89,14 +92,15 @@ static int cleaner_tick(void *map, __u32 *key, struct cleaner *self)
 	}
 	if (batch > TICK_MAX)
 		batch = TICK_MAX;
-	c.bucket = self->cursor < bucket_count ? self->cursor : 0;
+	c.table = t;
+	c.first = self->cursor;
 	c.emergency = t->emergency != 0;
 	bpf_loop(batch, clean_bucket, &c, 0);
-	if (c.bucket < self->cursor)
+	self->cursor = c.first + batch;
+	if (self->cursor >= bucket_count) {
+		self->cursor -= bucket_count;
 		t->passes++;
-	self->cursor = c.bucket;
-	if (c.freed)
-		__sync_fetch_and_sub(&t->used, c.freed);
+	}
 	if (t->emergency && t->used <= max_flows - max_flows / 10 * 3)
 		t->emergency = 0;
 	bpf_timer_start(&self->timer, TICK_NS, 0);

@@ -7,6 +7,9 @@
 #include <linux/types.h>
 
 #define FLOWS_PER_BUCKET 8
+/* With fewer flows than this in its first bucket a new one goes there; from here on to
+ * the emptier of its two. */
+#define BUCKET_FAVOURED 3
 
 /* Values of a tag. Everything from TAG_FIRST on is a fingerprint of a key. */
 #define TAG_FREE 0

@@ -17,7 +17,8 @@ static __always_inline int embedded_key(struct __sk_buff *skb, const struct pack
 	in->l3 = p->l4 + 8;
 	in->end = p->end;
 	if (p->key.family == FAMILY_IPV4) {
-		if (bpf_skb_load_bytes(skb, in->l3, h, 20) || (h[0] & 0xf0) != 0x40 || (h[0] & 0xf) < 5)
+		if (in->l3 + 20 > p->end || bpf_skb_load_bytes(skb, in->l3, h, 20) ||
+		    (h[0] & 0xf0) != 0x40 || (h[0] & 0xf) < 5)
 			return -1;
 		in->l4 = in->l3 + ((h[0] & 0xf) << 2);
 		in->key.protocol = h[2] >> 8;
@@ -26,7 +27,8 @@ static __always_inline int embedded_key(struct __sk_buff *skb, const struct pack
 		if (h[1] & 0xff1f0000)
 			in->fragment = FRAGMENT_LATER;
 	} else {
-		if (bpf_skb_load_bytes(skb, in->l3, h, 40) || (h[0] & 0xf0) != 0x60)
+		if (in->l3 + 40 > p->end || bpf_skb_load_bytes(skb, in->l3, h, 40) ||
+		    (h[0] & 0xf0) != 0x60)
 			return -1;
 		in->l4 = in->l3 + 40;
 		in->key.protocol = h[1] >> 16;

@@ -220,7 +220,7 @@ __noinline int walk_extensions(struct __sk_buff *skb, struct packet *p)
 			p->l4 = off;
 			return PARSED;
 		}
-		if (off + 8 > p->end || bpf_skb_load_bytes(skb, off, h, 8))
+		if (i == MAX_EXTENSIONS || off + 8 > p->end || bpf_skb_load_bytes(skb, off, h, 8))
 			return PARSED_INVALID;
 		if (next == PROTO_FRAGMENT) {
 			fragment = (__u16)h[2] << 8 | h[3];

@@ -306,13 +306,14 @@ static __always_inline void enter_emergency(struct table_state *t)
 		__sync_fetch_and_add(&t->emergencies, 1);
 }
 
-/* prefer_emptier exchanges the two buckets where the first is nearly full and the other
- * one is not: this is what lets a table be filled without moving entries about. */
+/* prefer_emptier exchanges the two buckets where the first has some flows already and
+ * the other has fewer: this is what lets a table be filled without moving entries about.
+ * While there are few flows they lie where a look-up goes first. */
 static __always_inline void prefer_emptier(struct flow_place *at)
 {
 	__u32 used = bucket_used(at->bucket1), bucket = at->bucket1;
 
-	if (used < FLOWS_PER_BUCKET - 2 || bucket_used(at->bucket2) >= used)
+	if (used < BUCKET_FAVOURED || bucket_used(at->bucket2) >= used)
 		return;
 	at->bucket1 = at->bucket2;
 	at->bucket2 = bucket;

@@ -43,6 +43,8 @@ static __always_inline int reset_acceptable(const struct flow *f, const struct p
 		/* The answer to a SYN acknowledges it. */
 		return (p->flags & TCP_ACK) && p->ack - f->seq[o] - 1 < SYN_DATA;
 	}
+	if (status & STATUS_ACKED0 << d)
+		return 1; /* acknowledged by somebody who never sent a SYN */
 	return near(p->seq, f->seq[d], RESET_WINDOW);
 }
 
