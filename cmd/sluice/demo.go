@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
@@ -42,6 +44,8 @@ func demo(ctx context.Context, s *shell, args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the demo makes network namespaces and loads programs into the kernel: run it as root (sudo)")
 	}
+	// A reader that leaves, as head does, must not keep the demo from cleaning up.
+	signal.Ignore(syscall.SIGPIPE)
 	d := &demoRun{shell: s, story: &story{w: s.stdout, start: time.Now()}}
 	fmt.Fprintln(s.stdout, "Sluice: live flows, captured and flushed through the AWS Network Firewall API")
 	err := d.run(ctx)

@@ -68,6 +68,11 @@ func (s *syncBuffer) String() string {
 
 func startDemo(t *testing.T) *demoProcess {
 	t.Helper()
+	return startDemoTo(t, func(*exec.Cmd) {})
+}
+
+func startDemoTo(t *testing.T, prepare func(*exec.Cmd)) *demoProcess {
+	t.Helper()
 	requireRoot(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -77,6 +82,7 @@ func startDemo(t *testing.T) *demoProcess {
 	d.cmd.Env = append(os.Environ(), asBinary+"=1")
 	d.cmd.Stdout, d.cmd.Stderr = &d.output, &d.output
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	prepare(d.cmd)
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +171,7 @@ func TestDemoHoldsAndLeavesNothingBehind(t *testing.T) {
 
 func TestDemoLeavesNothingBehindWhenItIsInterrupted(t *testing.T) {
 	requireRoot(t)
-	for i, after := range []time.Duration{5, 150, 400, 900, 1600, 2500} {
+	for i, after := range []time.Duration{5, 150, 400, 700, 1000, 1400} {
 		// A part at random, so that the signal meets another moment in each run.
 		after := after*time.Millisecond + time.Duration(rand.IntN(250))*time.Millisecond
 		t.Run(strconv.Itoa(i), func(t *testing.T) {
@@ -179,7 +185,7 @@ func TestDemoLeavesNothingBehindWhenItIsInterrupted(t *testing.T) {
 			} else {
 				pid = -pid // as a terminal does: everybody in the process group gets it
 			}
-			if err := syscall.Kill(pid, signal); err != nil {
+			if err := syscall.Kill(pid, signal); err != nil && err != syscall.ESRCH { // it may be over
 				t.Fatal(err)
 			}
 			code := d.wait(t, cleanupTimeout+10*time.Second)
@@ -193,6 +199,25 @@ func TestDemoLeavesNothingBehindWhenItIsInterrupted(t *testing.T) {
 				t.Errorf("left behind: %q", left)
 			}
 		})
+	}
+}
+
+func TestDemoLeavesNothingBehindWhenItsReaderLeaves(t *testing.T) {
+	requireRoot(t)
+	d := startDemoTo(t, func(cmd *exec.Cmd) {
+		out, in, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Close()
+		t.Cleanup(func() { in.Close() })
+		cmd.Stdout = in
+	})
+	if code := d.wait(t, 90*time.Second); code != exitFailed {
+		t.Errorf("exit code %d", code)
+	}
+	if left := d.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
 	}
 }
 

@@ -43,7 +43,7 @@ account_id: "000000000000"
 state_dir: {{quote .StateDir}}
 api: {listen: {{quote .API}}}
 admin: {listen: {{quote .Admin}}}
-flow_table: {max_flows: 4096}
+flow_table: {max_flows: 65536}
 interfaces: # one instance for each namespace; the gateway forwards, so it carries firewalls
 {{- range .Devices}}
   - {netns: {{quote .Netns}}, device: {{quote .Device}}}

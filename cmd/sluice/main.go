@@ -28,7 +28,7 @@ type shell struct {
 func main() {
 	// Signals beyond the first are swallowed, so that an impatient second ctrl-C
 	// can't interrupt a verb that is cleaning up.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	s := &shell{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	code := run(ctx, s, os.Args[1:])
 	stop()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"sluice/daemon"
 	"sluice/datapath"
@@ -36,6 +38,7 @@ func serve(ctx context.Context, s *shell, args []string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("serve loads programs into the kernel: run it as root (sudo)")
 	}
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may leave; packets and requests go on
 	log.Info("starting", "version", versionText(), "config", path, "state", config.StateDir)
 	v := &server{config: config, path: path, log: log}
 	err = v.run(ctx, s)
