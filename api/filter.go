@@ -106,7 +106,8 @@ func attribute[T any](v T, name string, known attributes[T], tags []sluice.Tag) 
 // one or none, and a backslash takes the meaning from what follows. It steps through
 // the pattern with the set of places that the text can have got to, so that its time
 // is bounded by the product of the two lengths.
-func wildcard(pattern, text string) bool {
+func wildcard(wanted, had string) bool {
+	pattern, text := []rune(wanted), []rune(had)
 	at := make([]bool, len(text)+1)
 	at[0] = true
 	for i := 0; i < len(pattern); i++ {
