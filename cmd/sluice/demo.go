@@ -32,6 +32,7 @@ type demoRun struct {
 	zone     string
 	counter  *testnet.Counter
 	held     []*talk // connections that the clients hold
+	newcomer *talk   // one that is too young for the SDK's capture
 	cleanups cleanups
 }
 

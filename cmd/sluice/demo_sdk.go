@@ -52,11 +52,15 @@ func (d *demoRun) captureBySDK(ctx context.Context) error {
 	}
 	operation := ""
 	var flows []types.Flow
-	tallies, err := d.whileQuiet(ctx, func() (err error) {
-		if err := d.addNewcomer(ctx, hosts); err != nil {
+	tallies, err := d.whileQuiet(ctx, func() error {
+		newcomer, err := d.addNewcomer(ctx, hosts)
+		if err != nil {
 			return err
 		}
 		operation, flows, err = d.mission(ctx, in)
+		if err == nil && time.Since(newcomer.began) >= minimumAge*time.Second {
+			return errAgain // on a busy host: it may have become old enough meanwhile
+		}
 		return err
 	})
 	if err != nil {
@@ -115,15 +119,21 @@ func (d *demoRun) awaitAge(ctx context.Context, talks []*talk, age time.Duration
 	return nil
 }
 
-// addNewcomer opens a connection that matches the filters but is too young.
-func (d *demoRun) addNewcomer(ctx context.Context, hosts []testnet.LabHost) error {
+// addNewcomer opens a connection that matches the filters but is too young, and
+// closes the one before.
+func (d *demoRun) addNewcomer(ctx context.Context, hosts []testnet.LabHost) (*talk, error) {
+	if d.newcomer != nil {
+		if err := d.newcomer.conn.Close(); err != nil {
+			return nil, err
+		}
+	}
 	to := netip.AddrPortFrom(hosts[1].IPv4, demoTCPPort)
 	t, err := startTalk(ctx, hosts[0].Netns, "tcp", to, "a newcomer", 1, 100)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.cleanups.add("connection", func(context.Context) error { return t.conn.Close() })
-	return nil
+	d.newcomer = t
+	return t, nil
 }
 
 // listOperations shows what the API remembers of the demo.

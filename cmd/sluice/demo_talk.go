@@ -76,10 +76,19 @@ func (s *echoServers) serveTCP() {
 		if err != nil {
 			return // closed
 		}
+		stayQuiet(conn)
 		go func() {
 			io.Copy(conn, conn) // ends when the client closes, or is cut
 			conn.Close()
 		}()
+	}
+}
+
+// stayQuiet turns keep-alives off, which would be counted between a capture and
+// the comparison.
+func stayQuiet(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetKeepAlive(false) // fails only on a closed connection
 	}
 }
 
@@ -104,6 +113,7 @@ func startTalk(ctx context.Context, client string, network string, to netip.Addr
 	if t.conn, err = testnet.Dial(ctx, client, network, to.String()); err != nil {
 		return nil, err
 	}
+	stayQuiet(t.conn)
 	local, err := netip.ParseAddrPort(t.conn.LocalAddr().String())
 	if err != nil {
 		return nil, errors.Join(err, t.conn.Close())

@@ -102,6 +102,9 @@ func (d *demoRun) awaitQuiet(ctx context.Context) (map[testnet.Tuple]testnet.Tal
 	return last, nil
 }
 
+// errAgain is what a capture returns that has to be made once more.
+var errAgain = errors.New("the host is too busy to compare")
+
 // whileQuiet runs a capture, and returns the packet socket's counts that held
 // before and after it. When packets passed meanwhile it captures again.
 func (d *demoRun) whileQuiet(ctx context.Context, capture func() error) (map[testnet.Tuple]testnet.Tally, error) {
@@ -110,14 +113,18 @@ func (d *demoRun) whileQuiet(ctx context.Context, capture func() error) (map[tes
 		if err != nil {
 			return nil, err
 		}
-		if err := capture(); err != nil {
+		err = capture()
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		if err != nil {
 			return nil, err
 		}
 		if maps.Equal(before, d.tallies()) {
 			return before, d.checkCounter()
 		}
 	}
-	return nil, errors.New("packets passed during each of the captures, so that counts can't be compared")
+	return nil, errors.New("packets passed during each of the captures, or the host is too busy, so that counts can't be compared")
 }
 
 // checkCounter makes sure that the packet socket has missed nothing.
