@@ -157,6 +157,11 @@ func (b *bed) checkAcknowledged(operations []string, tags map[string]string) {
 			if len(page.Flows) != 0 || aws.ToString(end.StatusMessage) != "Flow operation error" {
 				b.t.Fatalf("operation %s is FAILED (%s) with %d flows", id, aws.ToString(end.StatusMessage), len(page.Flows))
 			}
+		case types.FlowOperationStatusCompletedWithErrors:
+			// The rows were safe on disk; whether every host had been heard was not.
+			if len(page.Flows) != 100 || aws.ToString(end.StatusMessage) != "Flow operation error" {
+				b.t.Fatalf("operation %s is COMPLETED_WITH_ERRORS (%s) with a first page of %d", id, aws.ToString(end.StatusMessage), len(page.Flows))
+			}
 		default:
 			b.t.Fatalf("operation %s ended %s", id, end.FlowOperationStatus)
 		}

@@ -132,16 +132,45 @@ func (b *bed) cli(zone string, age int, filters []types.FlowFilter) []stockFlow 
 	return nil
 }
 
+// question is a capture and the flows that it has to find.
+type question struct {
+	name    string
+	age     int
+	filters []types.FlowFilter
+	want    []string
+	cli     bool // also asked through the AWS CLI, which takes its time
+}
+
 // TestTheMissionsCallReadsBackTheFlowsThatExist is the document's own call, from
 // boto3 and the AWS CLI, against what ss says of the clients' sockets.
 func TestTheMissionsCallReadsBackTheFlowsThatExist(t *testing.T) {
 	b := newBed(t, bedOptions{})
-	for _, port := range []uint16{7001, 7002, 7003} {
-		b.echo(port)
+	born := time.Now()
+	all := b.connections()
+	for _, q := range questions(all) {
+		t.Run(q.name, func(t *testing.T) { b.ask(t, q) })
 	}
-	server := b.Hosts()[1]
+	t.Run("an age that the last connection does not have", func(t *testing.T) {
+		const age = 12
+		old := time.NewTimer(time.Until(born.Add((age + 2) * time.Second)))
+		defer old.Stop()
+		<-old.C
+		young := b.dial("tcp", b.server4(7003))
+		b.must(talk(young, "hello"))
+		// The clients below have to be quicker than the age.
+		b.ask(t, question{age: age, filters: []types.FlowFilter{filter("src=10.77.1.2", "dport=7003", "proto=6")},
+			want: pick(all, "6 ", "10.77.1.2", ":7003"), cli: true})
+	})
+}
+
+// connections holds connections of every kind and returns their 5-tuples, checked
+// against ss.
+func (b *bed) connections() []string {
+	b.t.Helper()
+	client, server := b.Hosts()[0], b.Hosts()[1]
 	var conns []net.Conn
 	for _, port := range []uint16{7001, 7002, 7003} {
+		b.echo(port)
 		for _, ip := range []netip.Addr{server.IPv4, server.IPv6} {
 			for _, network := range []string{"tcp", "udp"} {
 				c := b.dial(network, netip.AddrPortFrom(ip, port))
@@ -152,84 +181,69 @@ func TestTheMissionsCallReadsBackTheFlowsThatExist(t *testing.T) {
 	}
 	b.must(testnet.Ping(b.ctx, b.Client, server.IPv4, 2, 56))
 	b.must(testnet.Ping(b.ctx, b.Client, server.IPv6, 2, 56))
-	// The ages below need flows of two seconds and a younger one.
-	aged := time.NewTimer(2100 * time.Millisecond)
-	defer aged.Stop()
-	<-aged.C
-	young := b.dial("tcp", netip.AddrPortFrom(server.IPv4, 7003))
-	b.must(talk(young, "hello"))
-	conns = append(conns, young)
-
 	sockets := b.sockets()
 	var all []string
 	for _, c := range conns {
 		tuple := tupleOfConn(c)
 		if !slices.Contains(sockets, tuple) {
-			t.Errorf("ss does not show %s", tuple)
+			b.t.Errorf("ss does not show %s", tuple)
 		}
 		all = append(all, tuple)
 	}
-	client := b.Hosts()[0]
-	all = append(all, fmt.Sprintf("1 %s:0>%s:0", client.IPv4, server.IPv4), fmt.Sprintf("58 [%s]:0>[%s]:0", client.IPv6, server.IPv6))
-	pick := func(keep func(string) bool) []string {
-		var out []string
-		for _, s := range all {
-			if keep(s) {
-				out = append(out, s)
-			}
-		}
-		return out
-	}
-	contains := func(subs ...string) func(string) bool {
-		return func(s string) bool {
-			return !slices.ContainsFunc(subs, func(sub string) bool { return !strings.Contains(s, sub) })
+	return append(all, fmt.Sprintf("1 %s:0>%s:0", client.IPv4, server.IPv4), fmt.Sprintf("58 [%s]:0>[%s]:0", client.IPv6, server.IPv6))
+}
+
+// pick returns the tuples that hold all of the words.
+func pick(tuples []string, words ...string) []string {
+	var out []string
+	for _, s := range tuples {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(s, w) }) {
+			out = append(out, s)
 		}
 	}
+	return out
+}
+
+func questions(all []string) []question {
 	twenty := make([]types.FlowFilter, 20)
 	for i := range twenty {
 		twenty[i] = filter(fmt.Sprintf("src=10.99.%d.0/24", i))
 	}
 	twenty[19] = filter("dst=10.77.2.2", "dport=7001", "proto=17")
-	sport := conns[0].LocalAddr().(*net.TCPAddr).Port
-	v4, v6 := contains("10.77.1.2"), contains("fd77:1::2")
-
-	for _, c := range []struct {
-		name    string
-		age     int
-		filters []types.FlowFilter
-		want    []string
-	}{
-		{"all members set", 0, []types.FlowFilter{filter("src=10.77.1.0/24", "dst=10.77.2.2/32", fmt.Sprintf("sport=%d", sport), "dport=7001", "proto=6")},
-			pick(contains("6 ", fmt.Sprintf(":%d>", sport), "10.77.1.2"))},
-		{"IPv4, protocols left out", 0, []types.FlowFilter{filter("src=0.0.0.0/0")}, pick(v4)},
-		{"IPv6, protocols left out", 0, []types.FlowFilter{filter("src=::/0")}, pick(v6)},
-		{"range of ports, both transports listed", 0, []types.FlowFilter{filter("src=10.77.1.2", "dport=7001:7002", "sport=ANY", "proto=6", "proto=17")},
-			pick(func(s string) bool { return v4(s) && (strings.HasSuffix(s, ":7001") || strings.HasSuffix(s, ":7002")) })},
+	first := pick(all, "6 10.77.1.2", ":7001")
+	_, sport, _ := strings.Cut(strings.Split(first[0], ">")[0], ":")
+	both := append(pick(all, "10.77.1.2", "10.77.2.2:7001"), pick(all, "10.77.1.2", "10.77.2.2:7002")...)
+	return []question{
+		{"all members set", 0, []types.FlowFilter{filter("src=10.77.1.0/24", "dst=10.77.2.2/32", "sport="+sport, "dport=7001", "proto=6")}, first, true},
+		{"IPv4, protocols left out", 0, []types.FlowFilter{filter("src=0.0.0.0/0")}, pick(all, "10.77.1.2"), false},
+		{"IPv6, protocols left out", 0, []types.FlowFilter{filter("src=::/0")}, pick(all, "fd77:1::2"), true},
+		{"range of ports, both transports listed", 0,
+			[]types.FlowFilter{filter("src=10.77.1.2", "dport=7001:7002", "sport=ANY", "proto=6", "proto=17")}, both, false},
 		{"ICMP of both versions", 0, []types.FlowFilter{filter("dst=10.77.2.0/24", "proto=1"), filter("dst=fd77:2::/64", "proto=58")},
-			pick(func(s string) bool { return strings.HasPrefix(s, "1 ") || strings.HasPrefix(s, "58 ") })},
-		{"twenty filters", 0, twenty, pick(func(s string) bool { return strings.HasPrefix(s, "17 ") && v4(s) && strings.HasSuffix(s, ":7001") })},
-		{"an age that the last connection does not have", 2, []types.FlowFilter{filter("src=10.77.1.2", "dport=7003", "proto=6")},
-			pick(func(s string) bool {
-				return strings.HasPrefix(s, "6 ") && v4(s) && strings.HasSuffix(s, ":7003") && s != tupleOfConn(young)
-			})},
-		{"the initiator's side is the source", 0, []types.FlowFilter{filter("src=10.77.2.2")}, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			slices.Sort(c.want)
-			for name, ask := range map[string]func(string, int, []types.FlowFilter) []stockFlow{"boto3": b.boto3, "cli": b.cli} {
-				var got []string
-				for _, f := range ask("eu-west-1a", c.age, c.filters) {
-					got = append(got, f.tuple())
-					if f.PacketCount < 2 || f.ByteCount < 2*28 || f.Age < int64(c.age) {
-						t.Errorf("%s: %s has age %d, %d packets, %d bytes", name, f.tuple(), f.Age, f.PacketCount, f.ByteCount)
-					}
-				}
-				slices.Sort(got)
-				if d := cmp.Diff(c.want, got); d != "" {
-					t.Errorf("%s: -want +got\n%s", name, d)
-				}
+			append(pick(all, "1 10.77.1.2:0"), pick(all, "58 [")...), false},
+		{"twenty filters", 0, twenty, pick(all, "17 10.77.1.2", ":7001"), true},
+		{"the initiator's side is the source", 0, []types.FlowFilter{filter("src=10.77.2.2")}, nil, false},
+	}
+}
+
+func (b *bed) ask(t *testing.T, q question) {
+	slices.Sort(q.want)
+	clients := map[string]func(string, int, []types.FlowFilter) []stockFlow{"boto3": b.boto3}
+	if q.cli {
+		clients["cli"] = b.cli
+	}
+	for name, ask := range clients {
+		var got []string
+		for _, f := range ask("eu-west-1a", q.age, q.filters) {
+			got = append(got, f.tuple())
+			if f.PacketCount < 2 || f.ByteCount < 2*28 || f.Age < int64(q.age) {
+				t.Errorf("%s: %s has age %d, %d packets, %d bytes", name, f.tuple(), f.Age, f.PacketCount, f.ByteCount)
 			}
-		})
+		}
+		slices.Sort(got)
+		if d := cmp.Diff(q.want, got); d != "" {
+			t.Errorf("%s: -want +got\n%s", name, d)
+		}
 	}
 }
 
