@@ -5,11 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-
-	"sluice/agent"
 )
-
-var _ agent.Datapath = (*Datapath)(nil)
 
 var errClosed = errors.New("datapath is closed")
 
