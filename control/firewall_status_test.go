@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -179,4 +180,56 @@ func TestWithoutStatefulRulesADroppingDefaultDropsWhatIsForwarded(t *testing.T) 
 			t.Errorf("%s: %+v", action, p)
 		}
 	}
+}
+
+// TestADeletionWaitsForAgentsThatMayYetBuild: an agent that lists no endpoint may
+// be about to build it from an older desired state.
+func TestADeletionWaitsForAgentsThatMayYetBuild(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("other", "subnet-a")
+	ctx := t.Context()
+	r.fleet.hold()
+	before := r.fleet.state().Revision
+	r.createFirewall("f", "subnet-a")
+	await(t, "f published", func() bool { return len(r.fleet.state().Endpoints) == 2 })
+	_, err := r.DeleteFirewall(ctx, control.Selector{Name: "f"})
+	must(t, err)
+	await(t, "f withdrawn", func() bool { return len(r.fleet.state().Endpoints) == 1 })
+	for revision := before; revision < r.fleet.state().Revision; revision++ {
+		r.fleet.say("host-1", func(s *sluice.AgentStatus) { s.Revision = revision })
+		must(t, r.Reconcile(ctx))
+		if s := r.describe("f").Status.Status; s != sluice.FirewallDeleting {
+			t.Fatalf("at revision %d: %s", revision, s)
+		}
+	}
+	r.fleet.release()
+	await(t, "f gone", func() bool {
+		_, err := r.DescribeFirewall(ctx, control.Selector{Name: "f"})
+		return sluice.KindOf(err) == sluice.KindNotFound
+	})
+}
+
+func TestADeletionWaitsForTheOperationsOfTheFirewall(t *testing.T) {
+	r := newRig(t)
+	r.readyFirewall("f", "subnet-a")
+	ctx := t.Context()
+	gate := make(chan struct{})
+	r.fleet.onCommand(func(context.Context, sluice.FlowCommand, func(sluice.FlowBlock) error) []sluice.FlowOutcome {
+		<-gate
+		return []sluice.FlowOutcome{{}}
+	})
+	_, err := r.StartFlowOperation(ctx, capture("f", zoneA))
+	must(t, err)
+	_, err = r.DeleteFirewall(ctx, control.Selector{Name: "f"})
+	must(t, err)
+	await(t, "f withdrawn", func() bool { return len(r.fleet.state().Endpoints) == 0 })
+	must(t, r.Reconcile(ctx))
+	if s := r.describe("f").Status.Status; s != sluice.FirewallDeleting {
+		t.Errorf("while its operation runs: %s", s)
+	}
+	close(gate)
+	await(t, "f gone", func() bool {
+		_, err := r.DescribeFirewall(ctx, control.Selector{Name: "f"})
+		return sluice.KindOf(err) == sluice.KindNotFound
+	})
 }
