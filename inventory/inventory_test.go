@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"sluice"
 	"sluice/internal/testnet"
@@ -320,5 +321,32 @@ func TestWithoutDeclarationsTheHostIsIn(t *testing.T) {
 	}
 	if len(s.Instances) != 1 || s.Instances[0].Name != "machine" {
 		t.Errorf("instances %+v", s.Instances)
+	}
+}
+
+func TestANameWithoutANamespaceIsNoNamespace(t *testing.T) {
+	testnet.RequireRoot(t)
+	name := testnet.UniquePrefix("inventory") + "left"
+	t.Cleanup(func() {
+		if err := testnet.RemoveNamespace(name); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := testnet.CreateNamespace(name); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := readNamespace(name); err != nil || !s.exists {
+		t.Errorf("a namespace: %+v, %v", s, err)
+	}
+	// What ip-netns leaves when it is interrupted: the file, and no mount over it.
+	if err := unix.Unmount(testnet.NamespacePath(name), unix.MNT_DETACH); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := readNamespace(name); err != nil || s.exists {
+		t.Errorf("a file: %+v, %v", s, err)
+	}
+	err := newInventory(t, []Declared{{Netns: name, Device: "eth0"}}).Load()
+	if err == nil || !strings.Contains(err.Error(), "network namespace "+name+" does not exist") {
+		t.Errorf("got %v", err)
 	}
 }
