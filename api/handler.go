@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -101,6 +100,7 @@ type exchange struct {
 	door      protocol
 	operation string // "" until one of the table is meant
 	body      []byte
+	params    []wire.Parameter // of a query, once it has been read
 }
 
 // reply is an answer, ready to be sent.
@@ -202,11 +202,8 @@ func (x *exchange) serve() (any, error) {
 		return nil, err
 	}
 	c := &call{handler: x.handler, operation: op.name, identity: identity, host: x.r.Host}
-	return op.handle(x.context(), c, request)
+	return op.handle(x.r.Context(), c, request)
 }
-
-// context is cancelled when the caller goes away.
-func (x *exchange) context() context.Context { return x.r.Context() }
 
 func (x *exchange) authenticate() (sigv4.Identity, error) {
 	v := sigv4.Verifier{Keys: x.keys, Region: x.backend.Scope().Region, Clock: x.clock}
@@ -232,7 +229,11 @@ func (x *exchange) fault(err error) *fault {
 			return &f
 		}
 	}
-	x.log.Error("request failed", "request", x.requestID, "operation", x.operation, "error", err)
+	level := slog.LevelError
+	if x.r.Context().Err() != nil {
+		level = slog.LevelDebug // the caller has gone; nobody reads the answer
+	}
+	x.log.Log(x.r.Context(), level, "request failed", "request", x.requestID, "operation", x.operation, "error", err)
 	return x.door.internal()
 }
 

@@ -54,6 +54,7 @@ func (ec2Protocol) prepare(x *exchange) (protocol, error) {
 	if err != nil {
 		return nil, err
 	}
+	x.params = params
 	d := x.door
 	switch wire.Find(params, "Version") {
 	case versionEC2:
@@ -76,11 +77,7 @@ func (stsProtocol) operation(x *exchange) (operation, error) {
 }
 
 func queryOperation(x *exchange, version, product string) (operation, error) {
-	params, err := parameters(x)
-	if err != nil {
-		return operation{}, err
-	}
-	action, v := wire.Find(params, "Action"), wire.Find(params, "Version")
+	action, v := wire.Find(x.params, "Action"), wire.Find(x.params, "Version")
 	op, known := x.operations[x.door.service()][action]
 	switch {
 	case action == "":
@@ -98,11 +95,7 @@ func queryOperation(x *exchange, version, product string) (operation, error) {
 }
 
 func (ec2Protocol) decode(x *exchange, request any) error {
-	params, err := parameters(x)
-	if err != nil {
-		return err
-	}
-	if err := wire.DecodeQuery(params, request); err != nil {
+	if err := wire.DecodeQuery(x.params, request); err != nil {
 		return queryFault(err)
 	}
 	return nil
