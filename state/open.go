@@ -26,6 +26,12 @@ const (
 	// keptRevisions is how many revisions compaction leaves; a transaction that
 	// reads at one older than that is tried again.
 	keptRevisions = "1000"
+	// Entries of the log between snapshots, and those kept in memory after one for
+	// followers, of which there are none. They bound the memory and the replay of a
+	// restart.
+	snapshotEntries = 2000
+	catchUpEntries  = 100
+	maxWALFiles     = 2 // of 64 MiB
 )
 
 // readyTimeout is how long Open waits for the member to elect itself.
@@ -116,6 +122,9 @@ func memberConfig(o Options) (*embed.Config, error) {
 	cfg.InitialCluster = memberName + "=" + memberPeerURL
 	cfg.TickMs = tickMilliseconds
 	cfg.ElectionMs = electionMilliseconds
+	cfg.SnapshotCount = snapshotEntries
+	cfg.SnapshotCatchUpEntries = catchUpEntries
+	cfg.MaxWalFiles = maxWALFiles
 	cfg.QuotaBackendBytes = backendQuotaBytes
 	cfg.AutoCompactionMode = embed.CompactorModeRevision
 	cfg.AutoCompactionRetention = keptRevisions
