@@ -329,7 +329,7 @@ func TestEndpointThatLeavesTakesItsFlowsAlong(t *testing.T) {
 	other := top.endpoint(testPolicy())
 	other.ID = "vpce-00000000000000002"
 	apply(t, d, other)
-	if f := captureFrom(t, d, other.ID); len(f) != 0 {
+	if f := captureFrom(t, d, other.ID, sluice.FlowFilter{SourceAddress: "10.9.1.2"}); len(f) != 0 {
 		t.Errorf("the next endpoint has flows: %v", f)
 	}
 	if err := d.Capture(t.Context(), testEndpoint, selection(t), nil); err == nil {
