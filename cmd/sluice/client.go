@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"syscall"
@@ -47,26 +44,10 @@ func awsConfig(ctx context.Context, files sharedFiles, bundle string) (aws.Confi
 	if bundle == "" {
 		bundle = shared.CustomCABundle
 	}
-	if bundle != "" {
-		cfg.HTTPClient, err = trustingClient(bundle)
+	if cfg.HTTPClient, err = newHTTPClient(bundle); err != nil {
+		return aws.Config{}, err
 	}
-	return cfg, err
-}
-
-// trustingClient trusts the certificates in a PEM file, as the SDKs do with
-// AWS_CA_BUNDLE.
-func trustingClient(bundle string) (*http.Client, error) {
-	text, err := os.ReadFile(bundle)
-	if err != nil {
-		return nil, fmt.Errorf("read CA bundle: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("read CA bundle %s: no certificate in it", bundle)
-	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	return &http.Client{Transport: transport}, nil
+	return cfg, nil
 }
 
 // whyUnreadable replaces the SDK's "profile not found" by what the file system

@@ -71,11 +71,7 @@ func describeSubnets(ctx context.Context, cfg aws.Config) ([]subnet, error) {
 	if err := v4.NewSigner().SignHTTP(ctx, keys, req, hex.EncodeToString(hash[:]), "ec2", cfg.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("describe subnets: %w", err)
 	}
-	client := cfg.HTTPClient
-	if client == nil {
-		client = http.DefaultClient
-	}
-	resp, err := client.Do(req)
+	resp, err := cfg.HTTPClient.Do(req)
 	if err != nil {
 		return nil, err
 	}
