@@ -19,10 +19,10 @@ func (b *bed) server4(port uint16) netip.AddrPort {
 }
 
 // awaitRows captures until there are n rows.
-func (b *bed) awaitRows(n int, f types.FlowFilter) []types.Flow {
+func (b *bed) awaitRows(n int, filters ...types.FlowFilter) []types.Flow {
 	b.t.Helper()
 	for {
-		rows := b.capture(f)
+		rows := b.capture(filters...)
 		if len(rows) == n {
 			return rows
 		}
