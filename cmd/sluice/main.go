@@ -26,9 +26,13 @@ type shell struct {
 }
 
 func main() {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signals = append(signals, syscall.SIGHUP)
+	}
 	// Signals beyond the first are swallowed, so that an impatient second ctrl-C
 	// can't interrupt a verb that is cleaning up.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(context.Background(), signals...)
 	s := &shell{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
 	code := run(ctx, s, os.Args[1:])
 	stop()
