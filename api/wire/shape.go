@@ -30,6 +30,9 @@ func NewPattern(text string) *Pattern {
 	return &Pattern{text, regexp.MustCompile(`\A(?:` + text + `)\z`)}
 }
 
+// String returns the pattern as the model writes it.
+func (p *Pattern) String() string { return p.text }
+
 // Between is a Shape with bounds; a negative one is absent.
 func Between(low, high int) Shape {
 	var s Shape
