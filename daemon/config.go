@@ -49,7 +49,7 @@ type CloudShellConfig struct {
 
 // FlowTableConfig sizes the flow table of this host.
 type FlowTableConfig struct {
-	MaxFlows int `yaml:"max_flows"` // entries, 64 to 67,108,864
+	MaxFlows int `yaml:"max_flows"` // entries, 1,024 to 67,108,864
 }
 
 // OperationsConfig bounds flow operations.

@@ -88,7 +88,7 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"interfaces: {}":                          {"line 1: interfaces: want a list, not a mapping"},
 		"flow_table: {max_flows: many}":           {`flow_table.max_flows: want a whole number, not "many"`},
 		"flow_table: {max_flows: 1.5}":            {`flow_table.max_flows: want a whole number, not "1.5"`},
-		"flow_table: {max_flows: 63}":             {"line 1: flow_table.max_flows: 63 is not between 64 and 67108864"},
+		"flow_table: {max_flows: 1023}":             {"line 1: flow_table.max_flows: 1023 is not between 1024 and 67108864"},
 		"flow_table: {max_flows: 99999999999999999999}":          {`flow_table.max_flows: want a whole number`},
 		"operations: {deadline: 60}":                             {`operations.deadline: want a duration such as "60s", not "60"`},
 		"operations: {deadline: 2h}":                             {"operations.deadline: 2h0m0s is not between 1s and 1h"},

@@ -22,7 +22,7 @@ var (
 // The bounds of the flow table, in entries. The upper one is a table of about
 // nine gigabytes.
 const (
-	minFlows = 64
+	minFlows = 1024
 	maxFlows = 1 << 26
 )
 

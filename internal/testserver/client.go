@@ -27,7 +27,7 @@ func (s *Server) Environ() []string {
 // AWSConfig reads the files that the server wrote, as the SDK does by itself.
 func (s *Server) AWSConfig(ctx context.Context) (aws.Config, error) {
 	state := filepath.Join(s.options.Dir, "state", "aws")
-	cfg, err := config.LoadDefaultConfig(ctx,
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(bufferedTransport{}),
 		config.WithSharedCredentialsFiles([]string{filepath.Join(state, "credentials")}),
 		config.WithSharedConfigFiles([]string{filepath.Join(state, "config")}))
 	if err != nil {
