@@ -139,10 +139,18 @@ func (b *building) endpoint(ctx context.Context, e sluice.Endpoint, st *sluice.E
 		attached[id] = err == nil
 		failed = errors.Join(failed, err)
 	}
+	own := map[*namespace]map[int]bool{}
 	for id, p := range places {
-		if attached[id] {
-			failed = errors.Join(failed, b.cover(p, slot))
+		if !attached[id] {
+			continue
 		}
+		if own[p.ns] == nil {
+			own[p.ns] = map[int]bool{}
+		}
+		own[p.ns][p.link.Attrs().Index] = true
+	}
+	for ns, devices := range own {
+		failed = errors.Join(failed, b.cover(ns, slot, devices))
 	}
 	for id, p := range places {
 		err := b.attach(p, e.ID, slot, false)
@@ -184,36 +192,48 @@ func (b *building) attach(p place, id string, slot uint32, ingress bool) error {
 	return b.d.attach(p.ns, a, !b.d.adopted && !b.d.current)
 }
 
-// cover notes that what comes in through a device, or through a device on top of it,
-// has been seen at ingress.
-func (b *building) cover(p place, slot uint32) error {
-	all, err := p.ns.links.LinkList()
+// cover notes the devices of a namespace whose packets the endpoint sees at ingress, so
+// that it does not count them again at egress.
+func (b *building) cover(ns *namespace, slot uint32, own map[int]bool) error {
+	all, err := ns.links.LinkList()
 	if err != nil {
 		return fmt.Errorf("list devices: %w", err)
 	}
-	covered := map[int]bool{p.link.Attrs().Index: true}
-	for grown := true; grown; {
-		grown = false
-		for _, l := range all {
-			a := l.Attrs()
-			onTop := l.Type() == "vlan" || l.Type() == "macvlan" || l.Type() == "ipvlan"
-			if !covered[a.Index] && onTop && covered[a.ParentIndex] {
-				covered[a.Index], grown = true, true
-			}
-			// A bridge or a bond hands on what its members take in.
-			if covered[a.Index] && a.MasterIndex != 0 && !covered[a.MasterIndex] {
-				covered[a.MasterIndex], grown = true, true
-			}
-		}
-	}
-	for index := range covered {
-		k := firewallCoveredKey{Netns: p.ns.inode, Ifindex: uint32(index), Endpoint: slot}
+	for index := range seenThrough(all, own) {
+		k := firewallCoveredKey{Netns: ns.inode, Ifindex: uint32(index), Endpoint: slot}
 		b.covered[k] = true
 		if err := b.d.maps.Covered.Put(&k, uint8(1)); err != nil {
 			return fmt.Errorf("cover device %d: %w", index, err)
 		}
 	}
 	return nil
+}
+
+// seenThrough returns the devices whose packets all come in through the given ones:
+// VLANs on them, and bridges and bonds all of whose members are among them. A macvlan or
+// an ipvlan is none, since it also takes packets from its siblings: what crosses one is
+// counted on its way in and on its way out rather than not at all.
+func seenThrough(all []netlink.Link, own map[int]bool) map[int]bool {
+	seen := maps.Clone(own)
+	for grown := true; grown; {
+		grown = false
+		partly := map[int]bool{} // masters with a member that is not seen
+		for _, l := range all {
+			if a := l.Attrs(); !seen[a.Index] {
+				partly[a.MasterIndex] = true
+			}
+		}
+		for _, l := range all {
+			a := l.Attrs()
+			if l.Type() == "vlan" && seen[a.ParentIndex] && !seen[a.Index] {
+				seen[a.Index], grown = true, true
+			}
+			if m := a.MasterIndex; m != 0 && seen[a.Index] && !partly[m] && !seen[m] {
+				seen[m], grown = true, true
+			}
+		}
+	}
+	return seen
 }
 
 // cleanUp removes what is not wanted: the notes first, then the links, then slots, and

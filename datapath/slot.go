@@ -122,7 +122,8 @@ func (t *table) releaseSlots(ctx context.Context, wanted map[string]bool) error 
 	var failed error
 	for i := range t.mem.endpoints {
 		e := &t.mem.endpoints[i]
-		if atomic.LoadUint32(&e.State) == endpointFree || wanted[endpointName(e)] {
+		state := atomic.LoadUint32(&e.State)
+		if state == endpointFree || state == endpointInUse && wanted[endpointName(e)] {
 			continue
 		}
 		atomic.StoreUint32(&e.State, endpointLeaving)

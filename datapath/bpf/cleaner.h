@@ -67,8 +67,15 @@ static int clean_bucket(__u32 n, void *context)
 			return 1;
 		f = &b->flow[i];
 		if (f->status & STATUS_DEAD) {
-			if (__sync_val_compare_and_swap(&tags->tag[i], tag, TAG_FREE) == tag)
+			if (__sync_val_compare_and_swap(&tags->tag[i], tag, TAG_BUSY) != tag)
+				continue;
+			/* Meanwhile it may have become another flow with this tag. */
+			if (f->status & STATUS_DEAD) {
+				__sync_lock_test_and_set(&tags->tag[i], TAG_FREE);
 				__sync_fetch_and_sub(&c->table->used, 1);
+			} else {
+				__sync_lock_test_and_set(&tags->tag[i], tag);
+			}
 		} else if (timed_out(f, c)) {
 			__sync_fetch_and_or(&f->status, STATUS_DEAD);
 		}

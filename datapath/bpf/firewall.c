@@ -101,7 +101,7 @@ __noinline int admit(struct __sk_buff *skb, const struct packet *p, const struct
 		     __u32 engine, __u64 now)
 {
 	enum verdict passed = engine == ENGINE_STATEFUL ? VERDICT_PASSED_STATEFUL : VERDICT_PASSED_STATELESS;
-	struct flow_place at;
+	struct flow_place at = {};
 	struct flow *f;
 	int action;
 

@@ -58,7 +58,7 @@ static __always_inline int embedded_key(struct __sk_buff *skb, const struct pack
 __noinline int related(struct __sk_buff *skb, const struct packet *p, __u64 now)
 {
 	struct packet in = {};
-	struct flow_place at;
+	struct flow_place at = {};
 	struct flow *f;
 
 	if (!p || embedded_key(skb, p, &in))

@@ -233,9 +233,13 @@ static __always_inline __u32 claim_expendable(struct bucket_view *v, __u64 now, 
 	for (__u32 i = 0; i < FLOWS_PER_BUCKET; i++) {
 		__u32 tag = v->tags->tag[i];
 
-		if (tag >= TAG_FIRST && expendable(&v->flows->flow[i], now, emergency) &&
-		    __sync_val_compare_and_swap(&v->tags->tag[i], tag, TAG_BUSY) == tag)
+		if (tag < TAG_FIRST || !expendable(&v->flows->flow[i], now, emergency) ||
+		    __sync_val_compare_and_swap(&v->tags->tag[i], tag, TAG_BUSY) != tag)
+			continue;
+		/* Meanwhile it may have become another flow with this tag. */
+		if (expendable(&v->flows->flow[i], now, emergency))
 			return i;
+		__sync_lock_test_and_set(&v->tags->tag[i], tag);
 	}
 	return FLOWS_PER_BUCKET;
 }
