@@ -8,16 +8,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
+
+	"golang.org/x/net/netutil"
 
 	"sluice/api"
 	"sluice/daemon"
 )
 
-// maxConnections bounds the connections that one listener serves at a time;
-// further ones wait in the kernel's backlog.
-const maxConnections = 512
+// maxConnections bounds the connections that one listener serves at a time, and so
+// the bodies that are in memory before their signature is known; further ones wait
+// in the kernel's backlog.
+const maxConnections = 128
 
 // drainTimeout is how long requests in flight may take once the server stops.
 const drainTimeout = 5 * time.Second
@@ -79,52 +81,11 @@ func listen(address string, t *daemon.TLSConfig) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	bounded := net.Listener(&boundedListener{Listener: l, slots: make(chan struct{}, maxConnections), closed: make(chan struct{})})
+	bounded := netutil.LimitListener(l, maxConnections)
 	if config != nil {
 		bounded = tls.NewListener(bounded, config)
 	}
 	return bounded, nil
-}
-
-// boundedListener accepts a connection only when a slot is free.
-type boundedListener struct {
-	net.Listener
-	slots  chan struct{}
-	closed chan struct{}
-	once   sync.Once
-}
-
-// Accept waits for a slot, then for a connection, which gives the slot back when
-// it is closed.
-func (l *boundedListener) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
-	}
-	return &boundedConn{Conn: conn, free: sync.OnceFunc(func() { <-l.slots })}, nil
-}
-
-// Close ends Accept too, also while it waits for a slot.
-func (l *boundedListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
-}
-
-type boundedConn struct {
-	net.Conn
-	free func()
-}
-
-// Close closes the connection and frees its slot.
-func (c *boundedConn) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }
 
 // endpointURL is the address that clients on this host are told: a server that

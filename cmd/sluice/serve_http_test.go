@@ -49,12 +49,11 @@ func TestRequestsInFlightFinishWhenTheServerStops(t *testing.T) {
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := listen("127.0.0.1:0", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &boundedListener{Listener: inner, slots: make(chan struct{}, 1), closed: make(chan struct{})}
-	accepted := make(chan net.Conn)
+	accepted := make(chan net.Conn, maxConnections+1)
 	go func() {
 		defer close(accepted)
 		for {
@@ -65,23 +64,24 @@ func TestConnectionsAreBounded(t *testing.T) {
 			accepted <- c
 		}
 	}()
-	for range 2 {
-		c, err := net.Dial("tcp", inner.Addr().String())
+	for range maxConnections + 1 {
+		c, err := net.Dial("tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 	}
 	first := <-accepted
+	for range maxConnections - 1 {
+		defer (<-accepted).Close()
+	}
 	select {
 	case <-accepted:
-		t.Fatal("a second connection was accepted though the only slot is taken")
+		t.Fatal("one connection too many was accepted")
 	case <-time.After(50 * time.Millisecond):
 	}
 	first.Close()
-	first.Close() // gives its slot back once only
-	second := <-accepted
-	defer second.Close()
+	defer (<-accepted).Close()
 	l.Close()
 	if _, open := <-accepted; open {
 		t.Error("Accept went on after Close")
