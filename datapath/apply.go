@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
 
 	"sluice"
@@ -20,7 +21,8 @@ type building struct {
 	namespaces map[string]*namespace // nil where there is none of that name
 	links      map[string]bool       // pins that are wanted
 	covered    map[firewallCoveredKey]bool
-	failed     bool // something that exists could not be attached
+	programs   map[programKey]*ebpf.Program // loaded in this run
+	failed     bool                         // something that exists could not be attached
 }
 
 // Apply makes the kernel carry exactly these endpoints. What is right already is not
@@ -42,7 +44,8 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 	if err := os.MkdirAll(filepath.Join(d.dir, linksDir), 0o700); err != nil {
 		return problem(out, fmt.Errorf("make link directory: %w", err))
 	}
-	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{}, covered: map[firewallCoveredKey]bool{}}
+	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{},
+		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}}
 	defer b.close()
 	d.watch.follow(namespaceNames(endpoints))
 	wanted := map[string]bool{}
@@ -81,6 +84,12 @@ func namespaceNames(endpoints []sluice.Endpoint) []string {
 }
 
 func (b *building) close() {
+	// A link keeps the program that it runs.
+	for _, p := range b.programs {
+		if err := p.Close(); err != nil {
+			b.d.log.Warn("close program", "error", err)
+		}
+	}
 	for _, n := range b.namespaces {
 		if n == nil {
 			continue
@@ -189,7 +198,19 @@ func (b *building) attach(p place, id string, slot uint32, ingress bool) error {
 		key: programKey{slot: slot, netns: p.ns.inode, header: p.header, ingress: ingress},
 	}
 	b.links[a.pin()] = true
-	return b.d.attach(p.ns, a, !b.d.adopted && !b.d.current)
+	return b.put(p.ns, a, !b.d.adopted && !b.d.current)
+}
+
+// program loads a program once for all devices that share it.
+func (b *building) program(key programKey) (*ebpf.Program, error) {
+	if p := b.programs[key]; p != nil {
+		return p, nil
+	}
+	p, err := b.d.load(firewallProgFirewall, key)
+	if err == nil {
+		b.programs[key] = p
+	}
+	return p, err
 }
 
 // cover notes the devices of a namespace whose packets the endpoint sees at ingress, so

@@ -41,11 +41,11 @@ func linkHeader(l netlink.Link) (uint32, error) {
 	}
 }
 
-// attach makes the attachment real. A link that is in place keeps its program where
+// put makes the attachment real. A link that is in place keeps its program where
 // that is ours already, and gets the new one by an update, in between two packets,
 // where not. fresh says that the program must be one of this process's.
-func (d *Datapath) attach(ns *namespace, a attachment, fresh bool) error {
-	path := filepath.Join(d.dir, linksDir, a.pin())
+func (b *building) put(ns *namespace, a attachment, fresh bool) error {
+	path := filepath.Join(b.d.dir, linksDir, a.pin())
 	old, err := openLink(path, a.ifindex)
 	if err != nil {
 		return err
@@ -56,11 +56,10 @@ func (d *Datapath) attach(ns *namespace, a attachment, fresh bool) error {
 			return nil
 		}
 	}
-	p, err := d.load(firewallProgFirewall, a.key)
+	p, err := b.program(a.key)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
 	if old != nil {
 		if err := old.Update(p); err != nil {
 			return fmt.Errorf("update program on %s: %w", a.device, err)

@@ -32,7 +32,7 @@ func exchange(t testing.TB, c net.Conn, n int) {
 	t.Helper()
 	c.SetDeadline(time.Now().Add(5 * time.Second))
 	b := make([]byte, n)
-	go c.Write(b)
+	go c.Write(make([]byte, n))
 	if _, err := io.ReadFull(c, b); err != nil {
 		t.Fatalf("exchange %d bytes: %v", n, err)
 	}
