@@ -132,19 +132,17 @@ func (m *memory) touch(e entry, nowSeconds uint32) {
 	}
 }
 
-// free empties a marked entry.
+// free empties an entry, if it still holds the flow of its generation. Nobody else takes
+// a marked one before touch has been left off for seconds.
 func (m *memory) free(e entry) {
 	tag, f := m.tag(e.bucket, e.slot), m.flow(e.bucket, e.slot)
 	old := atomic.LoadUint32(tag)
-	if old < tagFirst || !atomic.CompareAndSwapUint32(tag, old, tagBusy) {
+	if old < tagFirst || atomic.LoadUint32(&f.Generation) != e.generation {
 		return
 	}
-	if atomic.LoadUint32(&f.Generation) != e.generation {
-		atomic.StoreUint32(tag, old) // it is another flow by now
-		return
+	if atomic.CompareAndSwapUint32(tag, old, tagFree) {
+		atomic.AddUint64(&m.state.Used, ^uint64(0))
 	}
-	atomic.StoreUint32(tag, tagFree)
-	atomic.AddUint64(&m.state.Used, ^uint64(0))
 }
 
 // used counts the entries of a bucket that are not free.
