@@ -22,11 +22,11 @@ type building struct {
 	links      map[string]bool       // pins that are wanted
 	covered    map[firewallCoveredKey]bool
 	programs   map[programKey]*ebpf.Program // loaded in this run
-	failed     bool                         // something that exists could not be attached
+	failed     map[string]bool              // endpoints with a problem: what runs for them stays
 }
 
 // Apply makes the kernel carry exactly these endpoints. What is right already is not
-// touched. Interfaces are looked up anew each time; one whose device or namespace is
+// touched, and where something fails what was in place stays. Interfaces are looked up anew each time; one whose device or namespace is
 // absent is reported as missing. The order is such that a packet may be counted twice
 // for a moment, but never passes without having been filtered.
 func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus {
@@ -45,14 +45,14 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 		return problem(out, fmt.Errorf("make link directory: %w", err))
 	}
 	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{},
-		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}}
+		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}, failed: map[string]bool{}}
 	defer b.close()
 	d.watch.follow(namespaceNames(endpoints))
 	wanted := map[string]bool{}
 	for i, e := range endpoints {
 		wanted[e.ID] = true
 		if err := b.endpoint(ctx, e, &out[i]); err != nil {
-			b.failed = true
+			b.failed[e.ID] = true
 			out[i].Problem = err.Error()
 			d.log.Error("endpoint has a problem", "endpoint", e.ID, "error", err)
 		}
@@ -265,7 +265,7 @@ func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
 	var stale []firewallCoveredKey
 	it := b.d.maps.Covered.Iterate()
 	for it.Next(&k, &one) {
-		if !b.covered[k] {
+		if !b.covered[k] && !b.failed[b.d.endpointIn(k.Endpoint)] {
 			stale = append(stale, k)
 		}
 	}
@@ -277,13 +277,14 @@ func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
 			return fmt.Errorf("uncover device %d: %w", k.Ifindex, err)
 		}
 	}
-	if err := detachAllBut(b.d.dir, b.links); err != nil {
+	err := detach(b.d.dir, func(endpoint, pin string) bool { return !b.links[pin] && !b.failed[endpoint] })
+	if err != nil {
 		return err
 	}
 	if err := b.d.releaseSlots(ctx, wanted); err != nil {
 		return err
 	}
-	if b.failed || b.d.adopted {
+	if len(b.failed) > 0 || b.d.adopted {
 		return nil
 	}
 	return b.adopt()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -104,9 +105,9 @@ func openLink(path string, ifindex int) (link.Link, error) {
 	return nil, errors.Join(l.Close(), os.Remove(path))
 }
 
-// detachAllBut removes every link that is not wanted. Removing the pin of a link that
-// nobody has open detaches its program.
-func detachAllBut(dir string, wanted map[string]bool) error {
+// detach removes the links that are not wanted. Removing the pin of a link that nobody
+// has open detaches its program.
+func detach(dir string, unwanted func(endpoint, pin string) bool) error {
 	entries, err := os.ReadDir(filepath.Join(dir, linksDir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -115,7 +116,8 @@ func detachAllBut(dir string, wanted map[string]bool) error {
 		return fmt.Errorf("list links: %w", err)
 	}
 	for _, e := range entries {
-		if wanted[e.Name()] {
+		endpoint, _, _ := strings.Cut(e.Name(), "_")
+		if !unwanted(endpoint, e.Name()) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dir, linksDir, e.Name())); err != nil {
@@ -128,7 +130,7 @@ func detachAllBut(dir string, wanted map[string]bool) error {
 // RemovePins detaches all programs under a pin directory and deletes the table. It
 // needs no open Datapath, but nobody may have one.
 func RemovePins(dir string) error {
-	if err := detachAllBut(dir, nil); err != nil {
+	if err := detach(dir, func(string, string) bool { return true }); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,14 +36,23 @@ func (t *table) slotOf(id string) (uint32, bool) {
 	return 0, false
 }
 
+// endpointIn is the id of the endpoint in a slot, "" where there is none.
+func (t *table) endpointIn(slot uint32) string {
+	if slot >= uint32(len(t.mem.endpoints)) {
+		return ""
+	}
+	return endpointName(&t.mem.endpoints[slot])
+}
+
 // claimSlot gives an endpoint a slot, with its policy in it before it is in use.
 func (t *table) claimSlot(id string, p sluice.EndpointPolicy) (uint32, error) {
 	if slot, ok := t.slotOf(id); ok {
 		return slot, t.setPolicy(slot, p)
 	}
 	var zero firewallEndpoint
-	if len(id) == 0 || len(id) >= len(zero.Id) {
-		return 0, fmt.Errorf("make endpoint %q: an id has 1 to %d bytes", id, len(zero.Id)-1)
+	// The id is also the first part of the names of its links.
+	if len(id) == 0 || len(id) >= len(zero.Id) || strings.ContainsAny(id, "_./") {
+		return 0, fmt.Errorf("make endpoint %q: an id has 1 to %d bytes, none of them _ . or /", id, len(zero.Id)-1)
 	}
 	for i := range t.mem.endpoints {
 		e := &t.mem.endpoints[i]
@@ -62,26 +72,41 @@ func (t *table) claimSlot(id string, p sluice.EndpointPolicy) (uint32, error) {
 	return 0, fmt.Errorf("make endpoint %s: this host carries %d already", id, maxEndpoints)
 }
 
-var actions = map[string]uint8{
-	sluice.ActionPass: actionPass, sluice.ActionDrop: actionDrop, sluice.ActionForwardToSFE: actionForward,
+func encodeAction(action string) (uint8, error) {
+	switch action {
+	case sluice.ActionPass:
+		return actionPass, nil
+	case sluice.ActionDrop:
+		return actionDrop, nil
+	case sluice.ActionForwardToSFE:
+		return actionForward, nil
+	}
+	return 0, fmt.Errorf("set policy: unknown stateless action %q", action)
 }
 
-var exceptions = map[string]uint8{
-	sluice.StreamExceptionDrop: exceptionDrop, sluice.StreamExceptionContinue: exceptionContinue,
-	sluice.StreamExceptionReject: exceptionReject,
+func encodeException(exception string) (uint8, error) {
+	switch exception {
+	case sluice.StreamExceptionDrop:
+		return exceptionDrop, nil
+	case sluice.StreamExceptionContinue:
+		return exceptionContinue, nil
+	case sluice.StreamExceptionReject:
+		return exceptionReject, nil
+	}
+	return 0, fmt.Errorf("set policy: unknown stream exception policy %q", exception)
 }
 
 func encodePolicy(p sluice.EndpointPolicy) (firewallPolicy, error) {
 	out := firewallPolicy{Generation: p.Generation}
-	var ok bool
-	if out.StatelessDefault, ok = actions[p.StatelessDefault]; !ok {
-		return out, fmt.Errorf("set policy: unknown stateless default %q", p.StatelessDefault)
+	var err error
+	if out.StatelessDefault, err = encodeAction(p.StatelessDefault); err != nil {
+		return out, err
 	}
-	if out.FragmentDefault, ok = actions[p.FragmentDefault]; !ok {
-		return out, fmt.Errorf("set policy: unknown fragment default %q", p.FragmentDefault)
+	if out.FragmentDefault, err = encodeAction(p.FragmentDefault); err != nil {
+		return out, err
 	}
-	if out.StreamException, ok = exceptions[p.StreamException]; !ok {
-		return out, fmt.Errorf("set policy: unknown stream exception policy %q", p.StreamException)
+	if out.StreamException, err = encodeException(p.StreamException); err != nil {
+		return out, err
 	}
 	seconds := p.TCPIdleTimeout / time.Second
 	if seconds < sluice.TCPIdleTimeoutMin || seconds > sluice.TCPIdleTimeoutMax {

@@ -313,6 +313,23 @@ func TestRestartKeepsFlowsCountersAndFilter(t *testing.T) {
 	}
 }
 
+func TestEndpointWithAProblemKeepsWhatRuns(t *testing.T) {
+	top := newTopology(t)
+	d := testDatapath(t, 4096)
+	endpoint := top.endpoint(testPolicy())
+	apply(t, d, endpoint)
+	broken := endpoint
+	broken.Policy.StatelessDefault = "aws:unheard_of"
+	if st := d.Apply(t.Context(), []sluice.Endpoint{broken}); st[0].Problem == "" {
+		t.Fatalf("status %+v", st[0])
+	}
+	datagrams(t, top, "10.9.2.2:0", 3)
+	f := captureFrom(t, d, testEndpoint, sluice.FlowFilter{SourceAddress: "10.9.1.2"})
+	if len(f) != 1 || f[0].Packets != [2]uint64{3, 3} {
+		t.Errorf("flows %v, want one with each packet counted once", f)
+	}
+}
+
 func TestEndpointThatLeavesTakesItsFlowsAlong(t *testing.T) {
 	top := newTopology(t)
 	d := testDatapath(t, 4096)

@@ -1,11 +1,12 @@
 package datapath
 
 import (
-	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,13 +98,13 @@ func TestLocalTrafficCountsAtEgressWhatAPacketSocketCounts(t *testing.T) {
 	awaitEqualCounts(t, d, counter, 2, onlyTCP...)
 }
 
-// A device without a link layer: what comes begins with the IP header.
-func TestDeviceWithoutLinkHeader(t *testing.T) {
+// tunnel makes a namespace with a device that has no link layer: what comes begins with
+// the IP header.
+func tunnel(t *testing.T, p sluice.EndpointPolicy) (d *Datapath, netns string, tun *os.File) {
 	needRoot(t)
-	top := &topology{t: t, gateway: testnet.UniquePrefix("datapath") + "-tun"}
-	makeNamespace(t, top.gateway)
-	var tun *os.File
-	top.in(top.gateway, func() (err error) {
+	netns = testnet.UniquePrefix("datapath") + "tun"
+	makeNamespace(t, netns)
+	err := inNamespace(netns, func() (err error) {
 		if tun, err = openTun("tun0"); err != nil {
 			return err
 		}
@@ -123,12 +124,20 @@ func TestDeviceWithoutLinkHeader(t *testing.T) {
 		}
 		return netlink.LinkSetUp(l)
 	})
-	defer tun.Close()
-	d := testDatapath(t, 4096)
-	apply(t, d, sluice.Endpoint{ID: testEndpoint, Policy: testPolicy(),
-		Interfaces: []sluice.InterfaceRef{{ID: "eni-1", Netns: top.gateway, Device: "tun0"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tun.Close() })
+	d = testDatapath(t, 4096)
+	apply(t, d, sluice.Endpoint{ID: testEndpoint, Policy: p,
+		Interfaces: []sluice.InterfaceRef{{ID: "eni-1", Netns: netns, Device: "tun0"}}})
+	return d, netns, tun
+}
+
+func TestDeviceWithoutLinkHeader(t *testing.T) {
+	d, netns, tun := tunnel(t, testPolicy())
 	for _, p := range [][]byte{
-		ipv4("10.8.0.2", "10.8.0.1", 1, icmp(8, 0, []byte("ping"))), // the gateway answers
+		ipv4("10.8.0.2", "10.8.0.1", 1, icmp(8, 0, []byte("ping"))), // the host answers
 		ipv6("fd08::2", "fd08::1", 17, udp(1, 2, nil)),
 	} {
 		if p[0]>>4 == 4 {
@@ -143,7 +152,7 @@ func TestDeviceWithoutLinkHeader(t *testing.T) {
 		six := captureFrom(t, d, testEndpoint, sluice.FlowFilter{SourceAddress: "fd08::2"})
 		return len(four) == 1 && four[0].Packets == [2]uint64{1, 1} && len(six) == 1 && six[0].Bytes[0] == 48
 	})
-	c, err := testnet.DialFrom(context.Background(), top.gateway, "udp", netip.AddrPort{}, "10.8.0.9:53")
+	c, err := testnet.DialFrom(t.Context(), netns, "udp", netip.AddrPort{}, "10.8.0.9:53")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,6 +162,70 @@ func TestDeviceWithoutLinkHeader(t *testing.T) {
 	}
 	if f := captureFrom(t, d, testEndpoint, sluice.FlowFilter{DestinationAddress: "10.8.0.9"}); len(f) != 1 {
 		t.Errorf("flows %v", f)
+	}
+}
+
+func TestRejectOnDeviceWithoutLinkHeader(t *testing.T) {
+	p := testPolicy()
+	p.StreamException = sluice.StreamExceptionReject
+	d, netns, tun := tunnel(t, p)
+	// awaitTCP reads what the host sends until it is a segment of TCP.
+	awaitTCP := func() refParsed {
+		t.Helper()
+		if err := tun.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, 2000)
+		for {
+			n, err := tun.Read(b)
+			if err != nil {
+				t.Fatalf("read from device: %v", err)
+			}
+			if p := refParse(ether(b[:n])); p.protocol == 6 {
+				return p
+			}
+		}
+	}
+	inject := func(packet []byte) {
+		t.Helper()
+		segment, pseudo := packet[20:], join(packet[12:20], be32(uint32(len(packet)-20)), be32(6))
+		binary.BigEndian.PutUint16(segment[16:], checksum(join(pseudo, segment)))
+		if _, err := tun.Write(packet); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// At ingress: a segment of no flow comes in, and the RST goes out.
+	inject(ipv4("10.8.0.2", "10.8.0.1", 6, tcp(7, 8, 100, 500, flagACK, nil)))
+	if r := awaitTCP(); r.flags != flagRST || r.seq != 500 || r.dport != 7 {
+		t.Errorf("answer %+v, want a RST", r)
+	}
+	// At egress: a connection of the host is cut, and its own RST comes back in.
+	dialed := make(chan net.Conn, 1)
+	go func() {
+		c, err := testnet.Dial(t.Context(), netns, "tcp", "10.8.0.9:80")
+		if err != nil {
+			t.Error(err)
+		}
+		dialed <- c
+	}()
+	syn := awaitTCP()
+	inject(ipv4("10.8.0.9", "10.8.0.1", 6, tcp(80, int(syn.sport), 900, syn.seq+1, flagSYN|flagACK, nil)))
+	c := <-dialed
+	if c == nil {
+		t.Fatal("no connection")
+	}
+	defer c.Close()
+	await(t, "the flow is established", 3*time.Second, func() bool {
+		f := captureFrom(t, d, testEndpoint, sluice.FlowFilter{DestinationAddress: "10.8.0.9"})
+		return len(f) == 1 && f[0].State == sluice.FlowEstablished
+	})
+	flushAll(t, d)
+	if _, err := c.Write([]byte("data")); err != nil {
+		t.Fatal(err)
+	}
+	c.SetReadDeadline(time.Now().Add(3 * time.Second))
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("read got %v, want a reset", err)
 	}
 }
 
@@ -167,6 +240,9 @@ func openTun(name string) (*os.File, error) {
 	}
 	req.SetUint16(unix.IFF_TUN | unix.IFF_NO_PI)
 	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, req); err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(fd, true); err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), "tun"), nil
