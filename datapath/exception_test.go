@@ -99,28 +99,9 @@ func flushInMidTransfer(t *testing.T, top *topology, d *Datapath, client, addres
 	defer c.Close()
 	s := <-served
 	defer s.Close()
-	received := make(chan error, 1)
-	go func() {
-		_, err := io.Copy(io.Discard, s)
-		received <- err
-	}()
-	writing := make(chan error, 1)
+	go io.Copy(io.Discard, s)
 	stop := make(chan struct{})
-	go func() {
-		b := make([]byte, 64<<10)
-		for {
-			select {
-			case <-stop:
-				writing <- nil
-				return
-			default:
-			}
-			if _, err := c.Write(b); err != nil {
-				writing <- err
-				return
-			}
-		}
-	}()
+	writing := writeUntil(stop, c)
 	await(t, "data flows", 3*time.Second, func() bool {
 		f := captureFrom(t, d, testEndpoint, onlyTCP...)
 		return len(f) == 1 && f[0].Bytes[0] > 10<<20
@@ -174,4 +155,25 @@ func flushInMidTransfer(t *testing.T, top *topology, d *Datapath, client, addres
 	s.(*net.TCPConn).SetLinger(0)
 	s.Close()
 	flushAll(t, d, onlyTCP...)
+}
+
+// writeUntil writes as fast as it can and tells how that ended.
+func writeUntil(stop <-chan struct{}, c net.Conn) <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		b := make([]byte, 64<<10)
+		for {
+			select {
+			case <-stop:
+				ended <- nil
+				return
+			default:
+			}
+			if _, err := c.Write(b); err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	return ended
 }

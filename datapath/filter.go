@@ -2,6 +2,7 @@ package datapath
 
 import (
 	"math"
+	"math/bits"
 	"net/netip"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 // comparisons of words that lie in one cache line.
 type filter struct {
 	matches    []match
+	sieve      *sieve // nil where it would not pay
 	minimumAge uint64 // s
 }
 
@@ -35,7 +37,43 @@ func compile(s sluice.FlowSelection, endpoint uint16) filter {
 			f.matches = append(f.matches, m)
 		}
 	}
+	if len(f.matches) > sieveFrom {
+		f.sieve = newSieve(f.matches)
+	}
 	return f
+}
+
+// sieveFrom is how many matches are compared faster than sieved.
+const sieveFrom = 2
+
+// sieve lets through every key that any of many matches can hold, and few others. It
+// looks at the bits of the addresses that all matches compare.
+type sieve struct {
+	mask [4]uint64
+	bits [4]uint64 // one for each hash of what the matches want in these bits
+}
+
+func newSieve(matches []match) *sieve {
+	s := &sieve{}
+	for i := range s.mask {
+		s.mask[i] = math.MaxUint64
+		for n := range matches {
+			s.mask[i] &= matches[n].mask[i]
+		}
+	}
+	for n := range matches {
+		h := s.hash(&matches[n].value)
+		s.bits[h>>6] |= 1 << (h & 63)
+	}
+	return s
+}
+
+// hash multiplies, since what differs may be anywhere in the words.
+func (s *sieve) hash(k *[5]uint64) uint8 {
+	h := k[0]&s.mask[0] + bits.RotateLeft64(k[2]&s.mask[2], 32)
+	h = (h ^ k[1]&s.mask[1]) * 0x9e3779b97f4a7c15
+	h = (h ^ k[3]&s.mask[3] ^ h>>32) * 0x9e3779b97f4a7c15
+	return uint8(h >> 56)
 }
 
 // compileMatch makes a match; ok is false where it can hold no flow.
@@ -47,12 +85,12 @@ func compileMatch(from *sluice.FlowMatch, endpoint uint16) (m match, ok bool) {
 			continue
 		}
 		family := uint8(familyIPv6)
-		bits := p.Bits()
+		length := p.Bits()
 		if p.Addr().Is4() {
 			family = familyIPv4
-			bits += 96
+			length += 96
 		}
-		value, mask := words(p.Addr()), words(prefixMask(bits))
+		value, mask := words(p.Addr()), words(prefixMask(length))
 		copy(m.value[at:], value[:])
 		copy(m.mask[at:], mask[:])
 		for i := at; i < at+2; i++ {
@@ -104,6 +142,11 @@ func prefixMask(bits int) netip.Addr {
 
 // holdsKey tells whether any match holds a key.
 func (f *filter) holdsKey(k *[5]uint64) bool {
+	if f.sieve != nil {
+		if h := f.sieve.hash(k); f.sieve.bits[h>>6]&(1<<(h&63)) == 0 {
+			return false
+		}
+	}
 	for i := range f.matches {
 		if f.matches[i].holds(k) {
 			return true

@@ -348,15 +348,8 @@ func (w *refFirewall) receive(frame []byte) uint32 {
 		f, d = nil, 0
 	}
 	if engine == sluice.EngineStateful && p.protocol == 6 && !syn && (f == nil || f.engine != engine) {
-		w.count(&c.StreamExceptionPolicyPackets, p)
-		answerable := p.flags&flagRST == 0 && !p.later
-		switch {
-		case w.policy.StreamException == sluice.StreamExceptionReject && answerable:
-			return w.count(&c.RejectedPackets, p)
-		case w.policy.StreamException != sluice.StreamExceptionContinue:
-			return w.count(&c.DroppedStateful, p)
-		case !answerable:
-			return w.count(passed, p)
+		if c := w.exception(p); c != nil {
+			return w.count(c, p)
 		}
 	}
 	if f == nil {
@@ -379,6 +372,22 @@ func (w *refFirewall) receive(frame []byte) uint32 {
 		w.fragments[fragment] = k
 	}
 	return w.count(passed, p)
+}
+
+// exception is the verdict on a packet that meets the stream exception policy; nil where
+// it goes on.
+func (w *refFirewall) exception(p refParsed) *sluice.Counter {
+	w.count(&w.counters.StreamExceptionPolicyPackets, p)
+	answerable := p.flags&flagRST == 0 && !p.later
+	switch {
+	case w.policy.StreamException == sluice.StreamExceptionReject && answerable:
+		return &w.counters.RejectedPackets
+	case w.policy.StreamException != sluice.StreamExceptionContinue:
+		return &w.counters.DroppedStateful
+	case !answerable:
+		return &w.counters.PassedStateful
+	}
+	return nil
 }
 
 func within(a, b uint32, distance int32) bool {
