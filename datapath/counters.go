@@ -58,6 +58,33 @@ func (d *Datapath) Counters() (sluice.DatapathCounters, error) {
 	return out, nil
 }
 
+// MemoryBytes is the kernel memory that the flow table takes, full or empty: its places
+// and their tags, and the locks, fragments and counters beside them.
+func (d *Datapath) MemoryBytes() (uint64, error) {
+	d.open.RLock()
+	defer d.open.RUnlock()
+	if d.mem == nil {
+		return 0, fmt.Errorf("read memory of flow table: %w", errClosed)
+	}
+	var sum uint64
+	err := d.eachMap(func(_ string, m **ebpf.Map) error {
+		info, err := (*m).Info()
+		if err != nil {
+			return err
+		}
+		n, ok := info.Memlock()
+		if !ok {
+			return errors.New("the kernel doesn't tell")
+		}
+		sum += n
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read memory of flow table: %w", err)
+	}
+	return sum, nil
+}
+
 // verdicts adds up what the CPUs counted for a slot.
 func (t *table) verdicts(slot uint32) (sluice.VerdictCounters, error) {
 	var perCPU []firewallVerdictCounters

@@ -209,6 +209,18 @@ func TestTableHoldsWhatItPromises(t *testing.T) {
 	}
 }
 
+func TestFlowTakesLessMemoryThanOneOfConntrack(t *testing.T) {
+	d := testDatapath(t, MaxFlowsDefault)
+	n, err := d.MemoryBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d bytes for %d flows: %d each", n, MaxFlowsDefault, n/MaxFlowsDefault)
+	if n/MaxFlowsDefault > 256 { // sizeof(struct nf_conn), without its buckets
+		t.Error("that is too much")
+	}
+}
+
 func TestFlushCutsASubnetAmongOthers(t *testing.T) {
 	r := newRig(t, 65536, testPolicy())
 	flows := manyFlows(10256 * 8)[:0]
