@@ -26,9 +26,10 @@ type building struct {
 }
 
 // Apply makes the kernel carry exactly these endpoints. What is right already is not
-// touched, and where something fails what was in place stays. Interfaces are looked up anew each time; one whose device or namespace is
-// absent is reported as missing. The order is such that a packet may be counted twice
-// for a moment, but never passes without having been filtered.
+// touched, and where something fails, what was in place for that endpoint stays.
+// Interfaces are looked up anew each time; one whose device or namespace is absent is
+// reported as missing. The order is such that a packet may be counted twice for a
+// moment, but never passes without having been filtered.
 func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -172,8 +172,21 @@ func (w *watcher) subscribe(name string, stop chan struct{}) (found bool, err er
 	for _, l := range links {
 		known[int32(l.Attrs().Index)] = l.Attrs().Name
 	}
-	w.wg.Go(func() { w.devices(updates, known) })
+	w.wg.Go(func() {
+		w.devices(updates, known)
+		w.lost(name, stop)
+	})
 	return true, nil
+}
+
+// lost has the next poll subscribe again, where the subscription ended by itself: when
+// messages come faster than they are read, the socket fails.
+func (w *watcher) lost(name string, stop chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if f := w.seen[name]; f != nil && f.stop == stop {
+		f.end()
+	}
 }
 
 // devices signals when a device is there, gone or renamed, and not when it only goes up
