@@ -27,12 +27,13 @@ func (s *Server) Environ() []string {
 // AWSConfig reads the files that the server wrote, as the SDK does by itself.
 func (s *Server) AWSConfig(ctx context.Context) (aws.Config, error) {
 	state := filepath.Join(s.options.Dir, "state", "aws")
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(bufferedTransport{}),
+	cfg, err := config.LoadDefaultConfig(ctx,
 		config.WithSharedCredentialsFiles([]string{filepath.Join(state, "credentials")}),
 		config.WithSharedConfigFiles([]string{filepath.Join(state, "config")}))
 	if err != nil {
 		return cfg, fmt.Errorf("load client configuration: %w", err)
 	}
+	cfg.HTTPClient = bufferedTransport{}
 	return cfg, nil
 }
 
