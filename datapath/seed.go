@@ -43,7 +43,8 @@ func entryOf(f *sluice.Flow, slot uint16, now uint64) firewallFlow {
 	if f.Source.Unmap().Is4() {
 		out.Key.Family = familyIPv4
 	}
-	out.First, out.Last = now-uint64(f.Age), now-uint64(f.Idle)
+	// The clock began when the machine did.
+	out.First, out.Last = now-min(now, uint64(max(0, f.Age))), now-min(now, uint64(max(0, f.Idle)))
 	out.Engine = uint8(f.Engine)
 	out.Packets, out.Bytes = f.Packets, f.Bytes
 	tcp := f.Protocol == sluice.ProtocolTCP
