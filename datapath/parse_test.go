@@ -61,7 +61,9 @@ func TestPacketsBecomeTheFlowsThatTheyAre(t *testing.T) {
 		"TCP cut after eight bytes":   {ether(ipv4("10.0.0.1", "10.0.0.2", 6, syn[:8], [2]int{1, 0x2000})), ""},
 		"fragment inside TCP header":  {ether(ipv4("10.0.0.1", "10.0.0.2", 6, syn, [2]int{1, 1})), ""},
 		"ARP":                         {append(make([]byte, 12), 8, 6, 0, 1), "other"},
-		"neighbour solicitation":      {ether(ipv6("fd00::1", "fd00::2", 58, icmp(135, 0, nil))), "other"},
+		"neighbour solicitation":      {patched(ether(ipv6("fd00::1", "fd00::2", 58, icmp(135, 0, nil))), 14+7, 255), "other"},
+		"the same, from afar":         {ether(ipv6("fd00::1", "fd00::2", 58, icmp(135, 0, nil))), "58 fd00::1:0 > fd00::2:0 new stateful p[1 0] b[48 0]"},
+		"multicast listener report":   {patched(ether(ipv6("fe80::1", "ff02::16", 58, icmp(143, 0, nil))), 14+7, 1), "other"},
 		"IPv6 payload beyond frame":   {patched(ether(ipv6("fd00::1", "fd00::2", 59, nil)), 14+5, 1), ""},
 		"extension beyond the packet": {ether(ipv6("fd00::1", "fd00::2", 60, []byte{6, 9, 0, 0, 0, 0, 0, 0})), ""},
 	} {

@@ -14,7 +14,7 @@ import (
 type refOutcome int
 
 const (
-	refOther refOutcome = iota // no IP, or neighbour discovery
+	refOther refOutcome = iota // no IP, or what keeps a link going
 	refInvalid
 	refPacket
 )
@@ -31,6 +31,7 @@ type refParsed struct {
 	flags        byte
 	seq, ack     uint32
 	chunk        byte
+	hops         byte   // IPv6
 	icmpError    []byte // what an ICMP error carries
 	bytes        int
 }
@@ -93,7 +94,7 @@ func refIPv6(p []byte) refParsed {
 	if total > len(p) {
 		return bad
 	}
-	out := refParsed{outcome: refPacket, v6: true, bytes: total}
+	out := refParsed{outcome: refPacket, v6: true, bytes: total, hops: p[7]}
 	out.src, _ = netip.AddrFromSlice(p[8:24])
 	out.dst, _ = netip.AddrFromSlice(p[24:40])
 	rest, ok := refExtensions(&out, p[6], p[40:total])
@@ -160,8 +161,15 @@ func refTransport(out refParsed, p []byte, bad refParsed) refParsed {
 	case out.protocol == 132 && len(p) >= 16:
 		out.chunk = p[12]
 	case isICMP && out.v6:
-		if p[0] >= 133 && p[0] <= 137 {
-			return refParsed{}
+		switch p[0] {
+		case 133, 134, 135, 136, 137:
+			if out.hops == 255 {
+				return refParsed{}
+			}
+		case 130, 131, 132, 143:
+			if out.hops == 1 {
+				return refParsed{}
+			}
 		}
 		if p[0] < 128 {
 			out.icmpError = p[min(8, len(p)):]

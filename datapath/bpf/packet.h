@@ -45,6 +45,7 @@ struct packet {
 	__u8 fragment; /* FRAGMENT_… */
 	__u8 icmp_error; /* 1 when it carries a part of another packet */
 	__u8 chunk; /* SCTP: type of the first chunk */
+	__u8 hops; /* IPv6 hop limit */
 };
 
 /* load_words copies len bytes of the packet, in 32 bit words. It works on the linear

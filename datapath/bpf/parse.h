@@ -13,7 +13,7 @@
 
 enum parsed {
 	PARSED, /* struct packet is filled */
-	PARSED_OTHER, /* no IP, or neighbour discovery: not ours */
+	PARSED_OTHER, /* no IP, or what keeps a link going: not ours */
 	PARSED_INVALID, /* IP, but malformed */
 };
 
@@ -119,9 +119,18 @@ static __always_inline int parse_sctp(struct __sk_buff *skb, struct packet *p)
 	return PARSED;
 }
 
+/* keeps_link tells neighbour discovery (RFC 4861, types 133 to 137) and multicast
+ * listener discovery (RFC 2710 and 3810, 130 to 132 and 143): they have to work whatever
+ * the policy says, as ARP does. Their hop limits show that no router passed them on. */
+static __always_inline int keeps_link(const struct packet *p, __u8 type)
+{
+	if (type >= 133 && type <= 137)
+		return p->hops == 255;
+	return ((type >= 130 && type <= 132) || type == 143) && p->hops == 1;
+}
+
 /* The types of ICMP errors: RFC 792 (3 unreachable, 4 quench, 5 redirect, 11 time
- * exceeded, 12 parameter problem), RFC 4443 (below 128). Neighbour discovery, 133 to
- * 137, has to work whatever the policy says, as ARP does. */
+ * exceeded, 12 parameter problem), RFC 4443 (below 128). */
 static __always_inline int parse_icmp(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 h;
@@ -131,7 +140,7 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct packet *p)
 		return PARSED_INVALID;
 	type = h & 0xff;
 	if (p->key.protocol == PROTO_ICMPV6) {
-		if (type >= 133 && type <= 137)
+		if (keeps_link(p, type))
 			return PARSED_OTHER;
 		p->icmp_error = type < 128;
 	} else {
@@ -256,6 +265,7 @@ static __always_inline int parse_ipv6(struct __sk_buff *skb, struct packet *p)
 		return PARSED_INVALID;
 	total = bpf_ntohs(h[1] & 0xffff);
 	next = h[1] >> 16;
+	p->hops = h[1] >> 24;
 	/* A jumbogram, or a super-packet beyond 64 KiB, says 0 (RFC 2675 §3). */
 	if (total == 0 && (skb->gso_size || next == PROTO_HOPOPTS))
 		total = skb->len - p->l3;
