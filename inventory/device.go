@@ -142,15 +142,29 @@ func (s namespaceState) missing(netns string, declared []Declared) []error {
 		if d.Netns != netns {
 			continue
 		}
+		if _, ok := s.find(d.Device); ok {
+			continue
+		}
 		if !s.exists {
 			errs = append(errs, fmt.Errorf("interfaces[%d]: network namespace %s does not exist; there are: %s",
 				i, netns, list(namespaceNames())))
-		} else if _, ok := s.find(d.Device); !ok {
+		} else {
 			errs = append(errs, fmt.Errorf("interfaces[%d]: device %s does not exist in %s; it has: %s",
 				i, d.Device, where, list(names)))
 		}
 	}
 	return errs
+}
+
+// away returns the declared devices that were there once.
+func (s namespaceState) away(netns string, declared []Declared) []string {
+	var names []string
+	for _, d := range declared {
+		if now, ok := s.find(d.Device); ok && d.Netns == netns && now.index == 0 {
+			names = append(names, d.Device)
+		}
+	}
+	return names
 }
 
 // maxListed bounds the names in an error.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,7 +31,10 @@ type Options struct {
 	// Declared are the interfaces that are in, and no others. nil is every device of
 	// the host's own namespace that has an address beyond its link, but loopback.
 	Declared []Declared
-	Logger   *slog.Logger
+	// Memory is a file in which the declared devices are kept, so that a start is no
+	// error while one that was there before is away. "" is none.
+	Memory string
+	Logger *slog.Logger
 }
 
 // Inventory watches the devices of a host. It is safe for concurrent use.
@@ -41,6 +45,7 @@ type Inventory struct {
 	seen     map[string]namespaceState // the last readings by namespace
 	snapshot sluice.Inventory
 	changed  chan struct{}
+	written  []byte // what Memory holds
 }
 
 // New makes an Inventory that is empty until Load.
@@ -57,16 +62,22 @@ const settle = 10 * time.Millisecond
 const retry = time.Second
 
 // Load reads the devices for the first time. A declared one that is not there is
-// an error, which names all such and what there is instead; from then on a device
-// that disappears stays in the inventory as one that is not up.
+// an error, which names all such and what there is instead, unless an earlier
+// process has seen it; from then on a device that disappears stays in the inventory
+// as one that is not up.
 func (v *Inventory) Load() error {
 	var errs []error
+	recalled := v.recall()
 	for _, name := range v.namespaces() {
 		state, err := readNamespace(name)
 		if err != nil {
 			return fmt.Errorf("load inventory: %w", err)
 		}
+		state = state.after(recalled[name], name, v.options.Declared)
 		errs = append(errs, state.missing(name, v.options.Declared)...)
+		for _, d := range state.away(name, v.options.Declared) {
+			v.options.Logger.Warn("interface is not there; its firewalls wait for it", "netns", name, "device", d)
+		}
 		v.mu.Lock()
 		v.seen[name] = state
 		v.mu.Unlock()
@@ -130,17 +141,35 @@ func (v *Inventory) reread(ctx context.Context, name string, dirty chan string) 
 			continue
 		}
 		v.mu.Lock()
-		v.seen[name] = state.after(v.seen[name], name, v.options.Declared)
+		old := v.seen[name]
+		state = state.after(old, name, v.options.Declared)
+		v.seen[name] = state
 		v.mu.Unlock()
+		v.report(name, old.away(name, v.options.Declared), state.away(name, v.options.Declared))
 	}
 	v.publish()
 	return true
+}
+
+// report logs the declared devices that have gone or come back.
+func (v *Inventory) report(netns string, before, now []string) {
+	for _, d := range now {
+		if !slices.Contains(before, d) {
+			v.options.Logger.Warn("interface has gone; its firewalls wait for it", "netns", netns, "device", d)
+		}
+	}
+	for _, d := range before {
+		if !slices.Contains(now, d) {
+			v.options.Logger.Info("interface is back", "netns", netns, "device", d)
+		}
+	}
 }
 
 // publish derives the inventory from the readings, and tells when it differs.
 func (v *Inventory) publish() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.remember()
 	next := derive(v.options, v.seen)
 	if reflect.DeepEqual(next, v.snapshot) {
 		return

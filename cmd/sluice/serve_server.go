@@ -125,6 +125,7 @@ func (v *server) openInventory() error {
 	if err != nil {
 		return err
 	}
+	options.Memory = filepath.Join(v.config.StateDir, "interfaces.json")
 	v.inventory = inventory.New(options)
 	return checkConfig(v.config, v.path, v.inventory)
 }
