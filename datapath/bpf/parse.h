@@ -119,13 +119,35 @@ static __always_inline int parse_sctp(struct __sk_buff *skb, struct packet *p)
 	return PARSED;
 }
 
+/* forwarded tells whether the host would send an IPv6 packet that has just come in on
+ * to somebody else. */
+static __always_inline int forwarded(struct __sk_buff *skb, const struct packet *p)
+{
+	struct bpf_fib_lookup fib = { .family = 10 /* AF_INET6 */, .ifindex = skb->ifindex };
+	__u8 first = p->key.dst[0] & 0xff, second = p->key.dst[0] >> 8 & 0xff;
+
+	if (first == 0xff || (first == 0xfe && (second & 0xc0) == 0x80))
+		return 0; /* multicast and link-local addresses stay on the link */
+	__builtin_memcpy(fib.ipv6_src, p->key.src, 16);
+	__builtin_memcpy(fib.ipv6_dst, p->key.dst, 16);
+	switch (bpf_fib_lookup(skb, &fib, sizeof(fib), 0)) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+	case BPF_FIB_LKUP_RET_FRAG_NEEDED:
+	case BPF_FIB_LKUP_RET_UNSUPP_LWT:
+		return 1;
+	}
+	return 0;
+}
+
 /* keeps_link tells neighbour discovery (RFC 4861, types 133 to 137) and multicast
  * listener discovery (RFC 2710 and 3810, 130 to 132 and 143): they have to work whatever
- * the policy says, as ARP does. Their hop limits show that no router passed them on. */
-static __always_inline int keeps_link(const struct packet *p, __u8 type)
+ * the policy says, as ARP does. Their hop limits show that no router passed them on, and
+ * none must do so now: under their types anything could be carried past the policy. */
+static __always_inline int keeps_link(struct __sk_buff *skb, const struct packet *p, __u8 type)
 {
 	if (type >= 133 && type <= 137)
-		return p->hops == 255;
+		return p->hops == 255 && (!at_ingress || !forwarded(skb, p));
 	return ((type >= 130 && type <= 132) || type == 143) && p->hops == 1;
 }
 
@@ -140,7 +162,7 @@ static __always_inline int parse_icmp(struct __sk_buff *skb, struct packet *p)
 		return PARSED_INVALID;
 	type = h & 0xff;
 	if (p->key.protocol == PROTO_ICMPV6) {
-		if (keeps_link(p, type))
+		if (keeps_link(skb, p, type))
 			return PARSED_OTHER;
 		p->icmp_error = type < 128;
 	} else {
