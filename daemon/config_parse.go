@@ -92,7 +92,9 @@ func (d *configDecoder) value(n *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// mapping fills a struct. A key without a value counts as absent.
+// mapping fills a struct. A key without a value counts as absent, but for a list:
+// there it is a list without entries, since a list whose entries are commented out
+// must not turn from a few into all.
 func (d *configDecoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 	if n.Kind != yaml.MappingNode {
 		d.problem(orRoot(path), "want keys and values, not a %s", nodeName(n))
@@ -121,6 +123,8 @@ func (d *configDecoder) mapping(n *yaml.Node, path string, v reflect.Value) {
 			d.problem(at, "set twice")
 		case !isNull(value):
 			d.value(value, at, v.Field(field))
+		case v.Field(field).Kind() == reflect.Slice:
+			v.Field(field).Set(reflect.MakeSlice(v.Field(field).Type(), 0, 0))
 		}
 		seen[key.Value] = true
 	}

@@ -58,7 +58,7 @@ interfaces:
 }
 
 func TestConfigKeepsDefaultsForWhatIsLeftOut(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "---\n", "{}", "region:\ninterfaces:\n", "api: {listen: 127.0.0.1:7770}"} {
+	for _, text := range []string{"", "# nothing\n", "---\n", "{}", "region:\nadmin:\n", "api: {listen: 127.0.0.1:7770}"} {
 		got, err := ParseConfig([]byte(text))
 		if err != nil {
 			t.Errorf("%q: %v", text, err)
@@ -102,6 +102,8 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"api: {listen: 127.0.0.1:7771}":                          {"admin.listen: 127.0.0.1:7771 is taken by api.listen"},
 		"api: {tls: {certificate: /c}}":                          {`api.tls.key: "" is not an absolute path`},
 		"interfaces: []":                                         {"interfaces: an empty list leaves nothing to do"},
+		"region: eu-west-1\ninterfaces:\n# - {device: a}":         {"line 2: interfaces: an empty list leaves nothing to do; leave the key out to discover all"},
+		"interfaces: ~":                                          {"line 1: interfaces: an empty list leaves nothing to do"},
 		"interfaces: [{netns: a}]":                               {`interfaces[0].device: "" is not the name of a device`},
 		"interfaces: [{device: a/b}]":                            {`interfaces[0].device: "a/b" is not the name of a device`},
 		"interfaces: [{device: abcdefghijklmnop}]":               {"is not the name of a device"},
