@@ -5,17 +5,29 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// NewLogger writes text for people when w is a terminal, and JSON otherwise.
+// NewLogger writes text for people when w is a terminal, and JSON otherwise. In
+// JSON a duration is a number of milliseconds, under its key with _ms at the end.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if Terminal(w) {
 		return slog.New(slog.NewTextHandler(w, options))
 	}
+	options.ReplaceAttr = milliseconds
 	return slog.New(slog.NewJSONHandler(w, options))
+}
+
+// milliseconds gives durations a unit, which slog's JSON leaves out of its
+// nanoseconds.
+func milliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration())/float64(time.Millisecond))
 }
 
 // Terminal tells whether w is a terminal.
