@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 
@@ -12,7 +13,7 @@ import (
 // runCommand runs a command line in this process.
 func runCommand(args ...string) (code int, stdout, stderr string) {
 	var out, errs bytes.Buffer
-	s := &shell{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	s := &shell{stdout: &out, stderr: &errs, getenv: func(string) string { return "" }, euid: os.Geteuid()}
 	code = run(context.Background(), s, args)
 	return code, out.String(), errs.String()
 }
@@ -42,6 +43,16 @@ func TestWrongUseIsExitCode2AndSaysWhereToLook(t *testing.T) {
 		code, stdout, stderr := runCommand(strings.Fields(c.args)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "--help") {
 			t.Errorf("sluice %s: code %d, stdout %q, stderr %q: want code 2 and %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+func TestWhatNeedsRootSaysSo(t *testing.T) {
+	for _, args := range []string{"serve", "demo", "lab up", "lab status", "lab down", "detach"} {
+		var stderr bytes.Buffer
+		s := &shell{stdout: &stderr, stderr: &stderr, getenv: func(string) string { return "" }, euid: 1000}
+		if code := run(t.Context(), s, strings.Fields(args)); code != exitFailed || !strings.HasSuffix(stderr.String(), ": run this as root (sudo)\n") {
+			t.Errorf("sluice %s: code %d, stderr %q", args, code, stderr.String())
 		}
 	}
 }

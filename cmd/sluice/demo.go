@@ -42,8 +42,8 @@ func demo(ctx context.Context, s *shell, args []string) error {
 	if _, err := f.parse(s, args, 0, 0); err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 {
-		return errors.New("the demo makes network namespaces and loads programs into the kernel: run it as root (sudo)")
+	if err := s.needRoot("the demo makes network namespaces and loads programs into the kernel"); err != nil {
+		return err
 	}
 	// A reader that leaves, as head does, must not keep the demo from cleaning up.
 	signal.Ignore(syscall.SIGPIPE)

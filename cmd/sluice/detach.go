@@ -18,6 +18,9 @@ func detach(_ context.Context, s *shell, args []string) error {
 	if _, err := f.parse(s, args, 0, 0); err != nil {
 		return err
 	}
+	if err := s.needRoot("detach takes programs out of the kernel"); err != nil {
+		return err
+	}
 	config, _, err := findConfig(*configFile, configSearch())
 	if err != nil {
 		return err

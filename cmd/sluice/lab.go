@@ -42,8 +42,8 @@ func labFlags(s *shell, args []string, verb, about string) (labConfig, error) {
 	if _, err := f.parse(s, args, 0, 0); err != nil {
 		return labConfig{}, err
 	}
-	if os.Geteuid() != 0 {
-		return labConfig{}, errors.New("a lab is made of network namespaces: run this as root (sudo)")
+	if err := s.needRoot("a lab is made of network namespaces"); err != nil {
+		return labConfig{}, err
 	}
 	abs, err := filepath.Abs(*dir)
 	if err != nil {

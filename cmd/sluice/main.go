@@ -23,6 +23,15 @@ type shell struct {
 	stdout io.Writer
 	stderr io.Writer
 	getenv func(string) string
+	euid   int // 0 is root
+}
+
+// needRoot refuses what only root may do, with the reason.
+func (s *shell) needRoot(why string) error {
+	if s.euid == 0 {
+		return nil
+	}
+	return errors.New(why + ": run this as root (sudo)")
 }
 
 func main() {
@@ -33,7 +42,7 @@ func main() {
 	// Signals beyond the first are swallowed, so that an impatient second ctrl-C
 	// can't interrupt a verb that is cleaning up.
 	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	s := &shell{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}
+	s := &shell{stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, euid: os.Geteuid()}
 	code := run(ctx, s, os.Args[1:])
 	stop()
 	os.Exit(code)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -35,8 +34,8 @@ func serve(ctx context.Context, s *shell, args []string) error {
 	if *check {
 		return checkOnly(s, config, path, log)
 	}
-	if os.Geteuid() != 0 {
-		return errors.New("serve loads programs into the kernel: run it as root (sudo)")
+	if err := s.needRoot("serve loads programs into the kernel"); err != nil {
+		return err
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may leave; packets and requests go on
 	log.Info("starting", "version", versionText(), "config", path, "state", config.StateDir)
