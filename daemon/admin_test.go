@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -75,15 +74,6 @@ func TestLevelsAreRead(t *testing.T) {
 	if _, err := ParseLevel("loud"); err == nil {
 		t.Error("accepted loud")
 	}
-}
-
-func TestSignalEndsTheContext(t *testing.T) {
-	ctx, stop := Signals(t.Context())
-	defer stop()
-	if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-ctx.Done()
 }
 
 func TestServiceManagerIsTold(t *testing.T) {

@@ -50,10 +50,13 @@ func demo(ctx context.Context, s *shell, args []string) error {
 	d := &demoRun{shell: s, story: &story{w: s.stdout, start: time.Now()}}
 	fmt.Fprintln(s.stdout, "Sluice: live flows, captured and flushed through the AWS Network Firewall API")
 	err := d.run(ctx)
-	if err != nil {
-		d.story.begin("Cleaning up after a failure")
-	} else {
+	switch {
+	case err == nil:
 		d.story.begin("Cleaning up")
+	case ctx.Err() != nil:
+		d.story.begin("Cleaning up after an interruption")
+	default:
+		d.story.begin("Cleaning up after a failure")
 	}
 	if cleanErr := d.cleanups.run(); cleanErr != nil {
 		return errors.Join(err, cleanErr)

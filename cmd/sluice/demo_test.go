@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asBinary) != "" {
 		main()
 	}
+	if os.Getenv(asHanging) != "" {
+		mainWith(hangingCommands())
+	}
 	os.Exit(m.Run())
 }
 
@@ -178,12 +181,11 @@ func TestDemoLeavesNothingBehindWhenItIsInterrupted(t *testing.T) {
 			d := startDemo(t)
 			time.Sleep(after) // the moment is the test's parameter
 			group := i%2 == 0
-			signal := syscall.SIGINT
+			// A terminal's ctrl-C, its end and its ctrl-\ go to the whole group.
+			signal := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGTERM}[i]
 			pid := d.cmd.Process.Pid
-			if !group {
-				signal = syscall.SIGTERM
-			} else {
-				pid = -pid // as a terminal does: everybody in the process group gets it
+			if group {
+				pid = -pid
 			}
 			if err := syscall.Kill(pid, signal); err != nil && err != syscall.ESRCH { // it may be over
 				t.Fatal(err)
@@ -194,6 +196,9 @@ func TestDemoLeavesNothingBehindWhenItIsInterrupted(t *testing.T) {
 			early := d.output.String() == ""
 			if code != exitFailed && !early && !strings.Contains(d.output.String(), "All of it held.") {
 				t.Errorf("exit code %d", code)
+			}
+			if code == exitFailed && !early && !strings.Contains(d.output.String(), "Cleaning up after an interruption") {
+				t.Error("the headline does not say that it was interrupted")
 			}
 			if left := d.leftovers(t); len(left) > 0 {
 				t.Errorf("left behind: %q", left)

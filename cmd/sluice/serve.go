@@ -14,8 +14,8 @@ import (
 )
 
 func serve(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice serve", "", "Runs the controller, the agent and the API on this host until SIGINT or SIGTERM. Packets\n"+
-		"stay filtered afterwards; sluice detach ends that.")
+	f := newFlags("sluice serve", "", "Runs the controller, the agent and the API on this host until SIGINT or SIGTERM; a\n"+
+		"second one ends it at once. Packets stay filtered afterwards; sluice detach ends that.")
 	configFile := f.String("config", "", "configuration `FILE` (default "+systemConfigFile+", else that of a lab, else defaults)")
 	check := f.Bool("check", false, "check the configuration and exit")
 	level := f.String("log-level", "info", "`LEVEL`: debug, info, warn or error")
@@ -38,6 +38,8 @@ func serve(ctx context.Context, s *shell, args []string) error {
 		return err
 	}
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may leave; packets and requests go on
+	// A server that is killed leaves nothing that the next one can't take up.
+	s.endOnSecondSignal(ctx)
 	log.Info("starting", "version", versionText(), "config", path, "state", config.StateDir)
 	v := &server{config: config, path: path, log: log}
 	err = v.run(ctx, s)

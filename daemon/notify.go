@@ -1,22 +1,10 @@
 package daemon
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
-	"syscall"
 )
-
-// Signals returns a context that ends with the first SIGINT or SIGTERM. A second
-// one has its usual effect, so that a process that hangs while it stops can be
-// stopped. The caller calls the function when it no longer wants signals.
-func Signals(parent context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(parent, syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
 
 // NotifyReady tells the service manager that the start is over. Without one it
 // does nothing (sd_notify(3)).
