@@ -3,6 +3,7 @@ package sluice
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Kind classifies an error by what the caller may do about it. The front doors
@@ -62,14 +63,25 @@ func KindOf(err error) Kind {
 //
 //	<member> <problem>[, parameter: [<value>]][, context: <path>]
 //
-// value and context are left out when empty.
+// value and context are left out when empty; a long value is cut.
 func InvalidParameter(member, problem, value, context string) *Error {
 	m := member + " " + problem
 	if value != "" {
-		m += ", parameter: [" + value + "]"
+		m += ", parameter: [" + Clip(value) + "]"
 	}
 	if context != "" {
 		m += ", context: " + context
 	}
 	return &Error{Kind: KindInvalidRequest, Message: m}
+}
+
+// maxEcho is how much of a caller's value an error repeats, in bytes.
+const maxEcho = 256
+
+// Clip cuts a value that an error repeats to a length that fits into a message.
+func Clip(value string) string {
+	if len(value) <= maxEcho {
+		return value
+	}
+	return strings.ToValidUTF8(value[:maxEcho], "") + "…"
 }

@@ -19,13 +19,18 @@ type flowScope struct {
 	VpcEndpointId             *string `shape:"VpcEndpointId"`
 }
 
-func (s flowScope) scope() control.FlowScope {
+// scope returns the scope that was named. A zone that is there and empty is an error
+// and not the same as none, which would mean all zones.
+func (s flowScope) scope() (control.FlowScope, error) {
+	if s.AvailabilityZone != nil && *s.AvailabilityZone == "" {
+		return control.FlowScope{}, sluice.InvalidParameter("AvailabilityZone", "cannot be null or empty", "", "AvailabilityZone")
+	}
 	return control.FlowScope{
 		FirewallArn:            value(s.FirewallArn),
 		AvailabilityZone:       value(s.AvailabilityZone),
 		VpcEndpointID:          value(s.VpcEndpointId),
 		EndpointAssociationArn: value(s.VpcEndpointAssociationArn),
-	}
+	}, nil
 }
 
 func (s flowScope) bound(operation string, more ...any) string {
@@ -103,13 +108,17 @@ func startFlowFlush(ctx context.Context, c *call, in *startFlowRequest) (*startF
 }
 
 func startFlow(ctx context.Context, c *call, t sluice.FlowOperationType, in *startFlowRequest) (*startFlowResponse, error) {
+	scope, err := in.scope()
+	if err != nil {
+		return nil, err
+	}
 	filters := make([]sluice.FlowFilter, len(in.FlowFilters))
 	for i, f := range in.FlowFilters {
 		filters[i] = f.filter()
 	}
 	op, err := c.backend.StartFlowOperation(ctx, control.StartFlowOperationInput{
 		Type:         t,
-		Scope:        in.scope(),
+		Scope:        scope,
 		Filters:      filters,
 		MinimumAge:   value(in.MinimumFlowAgeInSeconds),
 		MinimumGiven: in.MinimumFlowAgeInSeconds != nil,
@@ -158,7 +167,11 @@ type describeFlowOperationResponse struct {
 }
 
 func describeFlowOperation(ctx context.Context, c *call, in *describeFlowOperationRequest) (*describeFlowOperationResponse, error) {
-	op, err := c.backend.DescribeFlowOperation(ctx, in.scope(), *in.FlowOperationId)
+	scope, err := in.scope()
+	if err != nil {
+		return nil, err
+	}
+	op, err := c.backend.DescribeFlowOperation(ctx, scope, *in.FlowOperationId)
 	if err != nil {
 		return nil, err
 	}
@@ -201,7 +214,11 @@ func listFlowOperations(ctx context.Context, c *call, in *listFlowOperationsRequ
 	if err := c.position(bound, in.NextToken, &last); err != nil {
 		return nil, err
 	}
-	ops, err := c.backend.ListFlowOperations(ctx, in.scope(), sluice.FlowOperationType(value(in.FlowOperationType)))
+	scope, err := in.scope()
+	if err != nil {
+		return nil, err
+	}
+	ops, err := c.backend.ListFlowOperations(ctx, scope, sluice.FlowOperationType(value(in.FlowOperationType)))
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +293,11 @@ func listFlowOperationResults(ctx context.Context, c *call, in *listFlowOperatio
 	if in.MaxResults != nil {
 		limit = int(*in.MaxResults)
 	}
-	op, rows, more, err := c.backend.FlowResults(ctx, in.scope(), *in.FlowOperationId, offset, limit)
+	scope, err := in.scope()
+	if err != nil {
+		return nil, err
+	}
+	op, rows, more, err := c.backend.FlowResults(ctx, scope, *in.FlowOperationId, offset, limit)
 	if err != nil {
 		return nil, err
 	}

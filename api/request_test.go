@@ -143,3 +143,24 @@ func TestSeveralMistakesAreCounted(t *testing.T) {
 	fixedDoor().call(t, serviceFirewall, "StartFlowCapture", `{"FirewallArn":"`+firewallArn+`","FlowFilters":[{"Protocols":[6]}]}`).
 		want(t, 400, "SerializationException", "NUMBER_VALUE can not be converted to a String, at 'flowFilters.1.member.protocols.1.member'")
 }
+
+// TestAnEmptyZoneIsNotAllZones: a shell variable that is not set must not widen a flush.
+func TestAnEmptyZoneIsNotAllZones(t *testing.T) {
+	for operation, more := range map[string]string{
+		"StartFlowFlush":           `"FlowFilters":[{"SourceAddress":{"AddressDefinition":"::/0"}}]`,
+		"StartFlowCapture":         `"FlowFilters":[{"SourceAddress":{"AddressDefinition":"::/0"}}]`,
+		"DescribeFlowOperation":    `"FlowOperationId":"` + operationID + `"`,
+		"ListFlowOperationResults": `"FlowOperationId":"` + operationID + `"`,
+		"ListFlowOperations":       `"MaxResults":5`,
+	} {
+		fixedDoor().call(t, serviceFirewall, operation, `{"FirewallArn":"`+firewallArn+`","AvailabilityZone":"",`+more+`}`).
+			want(t, 400, "InvalidRequestException", "AvailabilityZone cannot be null or empty, context: AvailabilityZone")
+	}
+}
+
+func TestALongValueIsNotRepeatedWhole(t *testing.T) {
+	got := fixedDoor().call(t, serviceFirewall, "DescribeFirewall", `{"FirewallArn":"`+strings.Repeat("x", 100_000)+`"}`)
+	if len(got.body) > 1000 {
+		t.Errorf("an error of %d bytes", len(got.body))
+	}
+}

@@ -44,6 +44,9 @@ func (c *Controller) newFirewall(in CreateFirewallInput) (sluice.Firewall, error
 		// The model of CreateFirewall has no ResourceNotFoundException.
 		return none, sluice.Errorf(sluice.KindInvalidRequest, "%s", err.Error())
 	}
+	if in.VpcID == "" {
+		return none, sluice.InvalidParameter("VpcId", "cannot be null or empty", "", "VpcId")
+	}
 	inv := c.o.Inventory.Snapshot()
 	if !slices.ContainsFunc(inv.Vpcs, func(v sluice.Vpc) bool { return v.ID == in.VpcID }) {
 		return none, sluice.InvalidParameter("VpcId", "does not exist", in.VpcID, "VpcId")

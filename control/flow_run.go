@@ -88,8 +88,12 @@ func (c *Controller) carryOut(ctx context.Context, f sluice.Firewall, op sluice.
 	began := time.Now()
 	log := c.o.Logger.With("operation", op.ID, "type", op.Type, "firewall", f.Name)
 	rec := &recorder{results: c.o.Results, id: op.ID, limit: c.o.MaxRows, flush: op.Type == sluice.FlowFlush}
-	if err := c.o.Results.Begin(op.ID); err != nil {
+	err := c.o.Results.Begin(op.ID)
+	if err != nil {
 		log.Error("begin results", "error", err)
+		rec.unkept = true
+	}
+	if rec.unkept && !rec.flush {
 		op = failed(op, sluice.MessageFlowError)
 	} else {
 		parts := c.askEndpoints(ctx, f, op, s, rec)
@@ -164,6 +168,13 @@ func (c *Controller) settle(op sluice.FlowOperation, parts []error, rec *recorde
 	if rec.incomplete.Load() {
 		message = sluice.MessageFlowError
 	}
+	if rec.unkept && answered > 0 { // a flush cuts also where its list can't be kept
+		op.Status, op.Message, op.Flows = sluice.OperationCompletedWithErrors, sluice.MessageFlowError, 0
+		return op
+	}
+	if rec.unkept {
+		return failed(op, sluice.MessageFlowError)
+	}
 	rows, err := c.o.Results.Commit(op.ID)
 	if err != nil {
 		report("commit results", "error", err)
@@ -210,6 +221,7 @@ type recorder struct {
 	id         string
 	limit      int64
 	flush      bool
+	unkept     bool // there is nowhere to keep rows; set before the first
 	rows       atomic.Int64
 	incomplete atomic.Bool // rows were found that are not kept
 }
@@ -217,6 +229,9 @@ type recorder struct {
 // emit keeps a block. A capture ends at the limit; a flush goes on, since it is
 // more than a list of what it cuts.
 func (r *recorder) emit(block sluice.FlowBlock) error {
+	if r.unkept {
+		return nil
+	}
 	after := r.rows.Add(int64(len(block)))
 	over := after > r.limit
 	if over {

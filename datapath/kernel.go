@@ -18,13 +18,18 @@ const (
 )
 
 // EnsureBPFFS mounts a BPF file system on path, which is made if it is not there,
-// unless one is mounted there or above already.
+// unless one is mounted there or above already. A directory with anything in it is
+// an error.
 func EnsureBPFFS(path string) error {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return fmt.Errorf("make mount point of bpffs: %w", err)
 	}
 	if is, err := isBPFFS(path); err != nil || is {
 		return err
+	}
+	// A mount hides what lies below it.
+	if inside, err := os.ReadDir(path); err != nil || len(inside) > 0 {
+		return errors.Join(err, fmt.Errorf("mount bpffs on %s: it is no bpffs and not empty", path))
 	}
 	if err := unix.Mount("bpf", path, "bpf", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 		return fmt.Errorf("mount bpffs on %s: %w", path, err)

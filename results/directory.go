@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"sluice"
 )
 
@@ -18,6 +20,10 @@ const (
 	committedSuffix = ".flows"
 	openSuffix      = ".open"
 )
+
+// leastFree is how much of the file system results leave to others, in bytes: the
+// store beside them stops where it can't write.
+const leastFree = 64 << 20
 
 // Directory keeps the results of flow operations in a directory, whose files it
 // owns. All its methods are safe for concurrent use.
@@ -73,11 +79,26 @@ func (d *Directory) Begin(id string) error {
 	if err := removeFile(strings.TrimSuffix(path, openSuffix) + committedSuffix); err != nil {
 		return err
 	}
+	if err := checkFree(d.dir); err != nil {
+		return fmt.Errorf("begin result %s: %w", id, err)
+	}
 	w, err := newWriter(path, d.slots, &d.pool)
 	if err != nil {
 		return err
 	}
 	d.open[id] = w
+	return nil
+}
+
+// checkFree is an error where a file system has less than leastFree to spare.
+func checkFree(dir string) error {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return fmt.Errorf("look at file system of %s: %w", dir, err)
+	}
+	if free := s.Bavail * uint64(s.Bsize); free < leastFree {
+		return fmt.Errorf("file system of %s has %d bytes free, and %d are to stay", dir, free, leastFree)
+	}
 	return nil
 }
 

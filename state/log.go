@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"log/slog"
+	"os"
 
 	"go.uber.org/zap/zapcore"
 )
@@ -74,4 +75,14 @@ func slogLevel(l zapcore.Level) slog.Level {
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
+}
+
+// lastWord ends the process when etcd can't go on, which is when it can't write:
+// what was not written was not acknowledged either.
+type lastWord struct{ log *slog.Logger }
+
+// OnWrite says what is about to happen, and lets it.
+func (w lastWord) OnWrite(e *zapcore.CheckedEntry, _ []zapcore.Field) {
+	w.log.Error("the store can't go on, so this process ends; packets stay filtered", "reason", e.Message)
+	os.Exit(1)
 }

@@ -80,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	member, err := embed.StartEtcd(cfg)
+	member, err := startMember(cfg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), lock.Close())
 	}
@@ -90,6 +90,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	s.kv = v3client.New(member.Server).KV
 	return s, nil
+}
+
+// startMember starts the member. Where it can't write, etcd panics.
+func startMember(cfg *embed.Config) (member *embed.Etcd, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it gave up: %v", p)
+		}
+	}()
+	return embed.StartEtcd(cfg)
 }
 
 // lockDirectory takes the directory for this process. etcd itself would wait
@@ -130,7 +140,7 @@ func memberConfig(o Options) (*embed.Config, error) {
 	cfg.AutoCompactionRetention = keptRevisions
 	cfg.EnableGRPCGateway = false
 	cfg.AuthToken = "" // nobody logs in
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(logCore{handler: o.Logger.Handler()}))
+	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(logCore{handler: o.Logger.Handler()}, zap.WithFatalHook(lastWord{o.Logger})))
 	return cfg, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"sluice"
 )
 
 // Shape is the constraint of a member, as the service model states it. Min and Max
@@ -94,7 +96,7 @@ type validation struct {
 
 func (v *validation) add(value, path, constraint string) {
 	if len(v.problems) < maxValidationErrors {
-		v.problems = append(v.problems, "Value "+value+" at '"+path+"' failed to satisfy constraint: "+constraint)
+		v.problems = append(v.problems, "Value "+sluice.Clip(value)+" at '"+path+"' failed to satisfy constraint: "+constraint)
 	}
 }
 
