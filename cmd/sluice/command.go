@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -127,6 +128,7 @@ type flags struct {
 	operands string // "[NAME|ARN]"
 	about    string
 	notes    string // below the flags
+	empty    string // the flag that may be given an empty value; "" is none
 }
 
 func newFlags(command, operands, about string) *flags {
@@ -158,6 +160,9 @@ func (f *flags) parse(s *shell, args []string, least, most int) ([]string, error
 		}
 		operands, args = append(operands, rest[0]), rest[1:]
 	}
+	if err := f.refuseEmpty(operands); err != nil {
+		return nil, err
+	}
 	if len(operands) < least {
 		return nil, usagef(f.command, "%s needs %s", f.command, f.operands)
 	}
@@ -165,6 +170,21 @@ func (f *flags) parse(s *shell, args []string, least, most int) ([]string, error
 		return nil, usagef(f.command, "%s: unexpected argument %q", f.command, operands[most])
 	}
 	return operands, nil
+}
+
+// refuseEmpty refuses what is there but empty: a script's unset variable must not
+// widen one zone to all of them.
+func (f *flags) refuseEmpty(operands []string) error {
+	if slices.Contains(operands, "") {
+		return usagef(f.command, "%s: %s is empty", f.command, f.operands)
+	}
+	var err error
+	f.Visit(func(fl *flag.Flag) {
+		if fl.Value.String() == "" && fl.Name != f.empty && err == nil {
+			err = usagef(f.command, "--%s is empty: give it a value, or leave it out", fl.Name)
+		}
+	})
+	return err
 }
 
 func (f *flags) printHelp(w io.Writer) {
@@ -205,5 +225,11 @@ type stringList []string
 // String returns the values, joined by spaces.
 func (l *stringList) String() string { return strings.Join(*l, " ") }
 
-// Set adds a value.
-func (l *stringList) Set(v string) error { *l = append(*l, v); return nil }
+// Set adds a value, which can't be empty.
+func (l *stringList) Set(v string) error {
+	if v == "" {
+		return errors.New("it is empty")
+	}
+	*l = append(*l, v)
+	return nil
+}

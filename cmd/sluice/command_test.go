@@ -35,6 +35,7 @@ func TestWrongUseIsExitCode2AndSaysWhereToLook(t *testing.T) {
 		{"flow flush", "needs a filter, or --all"},
 		{"flow flush --all --source 10.0.0.1", "needs a filter, or --all"},
 		{"flow show", "needs OPERATION"},
+		{"flow list --limit -1", "can't be negative"},
 		{"flow list --type dump", `--type "dump"`},
 		{"firewall create", "needs NAME"},
 		{"firewall delete a b", `unexpected argument "b"`},
@@ -43,6 +44,26 @@ func TestWrongUseIsExitCode2AndSaysWhereToLook(t *testing.T) {
 		code, stdout, stderr := runCommand(strings.Fields(c.args)...)
 		if code != exitUsage || stdout != "" || !strings.Contains(stderr, c.want) || !strings.Contains(stderr, "--help") {
 			t.Errorf("sluice %s: code %d, stdout %q, stderr %q: want code 2 and %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+}
+
+func TestWhatIsGivenButEmptyIsRefused(t *testing.T) {
+	for _, args := range []string{
+		"flow capture --zone=", "flow capture --firewall=", "flow capture --sort=", "flow capture --config=", "flow capture --filter=",
+		"flow flush --source=", "flow flush --destination=", "flow flush --source-port=", "flow flush --destination-port=",
+		"flow flush --protocol=", "flow flush --all --zone=", "flow list --type=", "flow list --firewall=", "flow show id --zone=",
+		"firewall create fw --subnet=", "firewall create fw --subnet=a --subnet=", "firewall create fw --policy=", "firewall create fw --zone=",
+		"lab down --dir=", "env --config=", "detach --config=", "serve --config=",
+	} {
+		code, stdout, stderr := runCommand(strings.Fields(args)...)
+		if code != exitUsage || stdout != "" || !strings.Contains(stderr, "empty") {
+			t.Errorf("sluice %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+	}
+	for _, args := range [][]string{{"flow", "show", ""}, {"firewall", "show", ""}, {"firewall", "delete", ""}, {"flow", "capture", "--zone", ""}} {
+		if code, _, stderr := runCommand(args...); code != exitUsage || !strings.Contains(stderr, "empty") {
+			t.Errorf("sluice %q: code %d, stderr %q", args, code, stderr)
 		}
 	}
 }

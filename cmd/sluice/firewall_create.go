@@ -26,6 +26,7 @@ func firewallCreate(ctx context.Context, s *shell, args []string) error {
 	description := f.String("description", "", "`TEXT` to keep with it")
 	noWait := f.Bool("no-wait", false, "do not wait until it is ready")
 	conn.register(f)
+	f.empty = "description"
 	f.notes = `Without --policy the policy NAME-policy is made: everything is forwarded to the
 stateful engine, and streams without a flow are rejected with a TCP reset, as AWS
 advises.`

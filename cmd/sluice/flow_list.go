@@ -36,6 +36,9 @@ func flowList(ctx context.Context, s *shell, args []string) error {
 	if err := conn.check(f); err != nil {
 		return err
 	}
+	if *limit < 0 {
+		return usagef(f.command, "--limit %d: can't be negative", *limit)
+	}
 	var t types.FlowOperationType
 	switch *kind {
 	case "":
