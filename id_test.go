@@ -15,7 +15,7 @@ func TestIDsHaveTheFormOfTheirAWSKind(t *testing.T) {
 	if u := NewUUID(); !regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`).MatchString(u) {
 		t.Errorf("%q is no version 4 UUID", u)
 	}
-	if NewID("eni") == NewID("eni") {
+	if first, second := NewID("eni"), NewID("eni"); first == second {
 		t.Error("two new ids are the same")
 	}
 }

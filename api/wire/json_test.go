@@ -27,6 +27,7 @@ type sample struct {
 	Structs []inner          `json:",omitempty"`
 	Map     map[string]inner `of:"Name"`
 	Inner   *inner
+	//lint:ignore U1000 what is not exported must not be filled in
 	hidden  *string
 }
 

@@ -106,6 +106,7 @@ func TestAppendXML(t *testing.T) {
 		Absent []part   `xml:"absentSet,omitempty"`
 		Words  []string `xml:"wordSet"`
 		Inner  part     `xml:"inner"`
+		//lint:ignore U1000 what is not exported must not be filled in
 		hidden string
 	}
 	var b bytes.Buffer
