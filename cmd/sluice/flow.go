@@ -17,7 +17,8 @@ import (
 const pollInterval = 100 * time.Millisecond
 
 // flowResult is a flow operation with its flows. As JSON it has the shape of
-// ListFlowOperationResults, all pages in one.
+// ListFlowOperationResults, all pages in one, and two members of its own: how many
+// flows the operation has, and whether --limit has left some out.
 type flowResult struct {
 	FirewallArn          string
 	AvailabilityZone     *string `json:",omitempty"`
@@ -27,6 +28,8 @@ type flowResult struct {
 	StatusMessage        *string `json:",omitempty"`
 	FlowRequestTimestamp *time.Time
 	FlowOperation        *types.FlowOperation `json:"-"`
+	TotalFlows           int
+	Truncated            bool
 	Flows                []types.Flow
 }
 
@@ -67,21 +70,24 @@ func finishOperation(ctx context.Context, c *apiClient, scope flowScope, id stri
 	}
 }
 
-// readFlows reads the pages of a finished operation, up to limit flows; 0 is all.
-func readFlows(ctx context.Context, c *apiClient, scope flowScope, r *flowResult, limit int, p *progress) error {
+// readFlows reads all pages of a finished operation, since the API tells nobody
+// how many flows there are, and keeps the first flows of them; 0 is all.
+func readFlows(ctx context.Context, c *apiClient, scope flowScope, r *flowResult, keep int, p *progress) error {
 	pages := networkfirewall.NewListFlowOperationResultsPaginator(c, &networkfirewall.ListFlowOperationResultsInput{
 		FirewallArn: aws.String(scope.firewallArn), AvailabilityZone: scope.zonePointer(),
 		FlowOperationId: aws.String(r.FlowOperationID), MaxResults: aws.Int32(100)})
-	for pages.HasMorePages() && (limit == 0 || len(r.Flows) < limit) {
+	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return err
 		}
-		r.Flows = append(r.Flows, page.Flows...)
-		p.say("reading %s", count(int64(len(r.Flows)), "flow"))
-	}
-	if limit > 0 && len(r.Flows) > limit {
-		r.Flows = r.Flows[:limit]
+		r.TotalFlows += len(page.Flows)
+		flows := page.Flows
+		if keep > 0 {
+			flows = flows[:min(len(flows), keep-len(r.Flows))]
+		}
+		r.Flows = append(r.Flows, flows...)
+		p.say("reading %s", count(int64(r.TotalFlows), "flow"))
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ func (r *flowRequest) register(f *flags) {
 	f.IntVar(&r.minimumAge, "min-age", 0, "leave out flows younger than so many `SECONDS`")
 	r.filterFlags.register(f)
 	f.StringVar(&r.sort, "sort", "", "largest first by `KEY`: age, packets or bytes")
-	f.IntVar(&r.limit, "limit", 0, "print at most `N` flows")
+	f.IntVar(&r.limit, "limit", 0, "print at most `N` flows, and how many there are")
 	r.connection.register(f)
 	f.notes = filterNotes
 }
@@ -135,16 +135,16 @@ func (r *flowRequest) operate(ctx context.Context, c *apiClient, t types.FlowOpe
 	if err != nil {
 		return result, err
 	}
-	return result, readFlows(ctx, c, scope, &result, r.readLimit(), p)
+	return result, readFlows(ctx, c, scope, &result, keepLimit(r.sort, r.limit), p)
 }
 
-// readLimit is how many flows have to be read: all of them before they can be
-// sorted.
-func (r *flowRequest) readLimit() int {
-	if r.sort != "" {
+// keepLimit is how many flows have to be kept of those read: all of them before
+// they can be sorted.
+func keepLimit(by string, limit int) int {
+	if by != "" {
 		return 0
 	}
-	return r.limit
+	return limit
 }
 
 // startOperation starts a capture or a flush and returns its id.
@@ -171,6 +171,7 @@ func (r flowResult) print(s *shell, c *connection, by string, limit int) error {
 	if limit > 0 && len(r.Flows) > limit {
 		r.Flows = r.Flows[:limit]
 	}
+	r.Truncated = len(r.Flows) < r.TotalFlows
 	if c.json() {
 		if err := writeJSON(s.stdout, r); err != nil {
 			return err
@@ -190,6 +191,10 @@ func (r flowResult) print(s *shell, c *connection, by string, limit int) error {
 	if r.FlowRequestTimestamp != nil {
 		at = " at " + r.FlowRequestTimestamp.Local().Format(time.DateTime)
 	}
-	fmt.Fprintf(s.stderr, "%s %s%s, operation %s\n", count(int64(len(r.Flows)), "flow"), verb, at, r.FlowOperationID)
+	showing := ""
+	if r.Truncated {
+		showing = "showing the first " + grouped(int64(len(r.Flows))) + " of "
+	}
+	fmt.Fprintf(s.stderr, "%s%s %s%s, operation %s\n", showing, count(int64(r.TotalFlows), "flow"), verb, at, r.FlowOperationID)
 	return statusError(r)
 }

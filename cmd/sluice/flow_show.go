@@ -13,7 +13,7 @@ func flowShow(ctx context.Context, s *shell, args []string) error {
 	firewall := f.String("firewall", "", "`NAME` or ARN (default: the one that has the operation)")
 	zone := f.String("zone", "", "availability `ZONE` that it was started in")
 	by := f.String("sort", "", "largest first by `KEY`: age, packets or bytes")
-	limit := f.Int("limit", 0, "print at most `N` flows")
+	limit := f.Int("limit", 0, "print at most `N` flows, and how many there are")
 	conn.register(f)
 	operands, err := f.parse(s, args, 1, 1)
 	if err != nil {
@@ -32,12 +32,8 @@ func flowShow(ctx context.Context, s *shell, args []string) error {
 	if err != nil {
 		return err
 	}
-	readLimit := *limit
-	if *by != "" {
-		readLimit = 0
-	}
 	p := startProgress(s.stderr, "waiting for operation "+operands[0])
-	result, err := showOperation(ctx, c, *firewall, *zone, operands[0], readLimit, p)
+	result, err := showOperation(ctx, c, *firewall, *zone, operands[0], keepLimit(*by, *limit), p)
 	p.done()
 	if err != nil {
 		return err
@@ -50,7 +46,7 @@ func flowShow(ctx context.Context, s *shell, args []string) error {
 
 // showOperation looks for the operation in the firewall named, or else in all of
 // them: the id alone is enough for people.
-func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string, limit int, p *progress) (flowResult, error) {
+func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string, keep int, p *progress) (flowResult, error) {
 	arns, err := candidates(ctx, c, firewall)
 	if err != nil {
 		return flowResult{}, err
@@ -64,7 +60,7 @@ func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string,
 		if err != nil {
 			return flowResult{}, err
 		}
-		return result, readFlows(ctx, c, scope, &result, limit, p)
+		return result, readFlows(ctx, c, scope, &result, keep, p)
 	}
 	return flowResult{}, fmt.Errorf("no firewall has an operation %s of the last 12 hours", id)
 }

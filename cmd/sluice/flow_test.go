@@ -114,18 +114,40 @@ tcp       10.0.0.1:1000  10.0.0.9:80   7s        3    100
 	}
 }
 
-func TestCaptureWithALimitReadsNoMoreThanItNeeds(t *testing.T) {
+func TestALimitHidesFlowsButNotHowManyThereAre(t *testing.T) {
 	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
-	code, stdout, _ := runCommand("flow", "capture", "--config", api.config, "--limit", "1", "--output", "json")
-	var got flowResult
-	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
-		t.Fatalf("%v in %s", err, stdout)
-	}
-	if code != exitOK || len(got.Flows) != 1 || got.FlowOperationID != testOperation || got.FlowOperationStatus != "COMPLETED" {
-		t.Errorf("code %d, %s", code, stdout)
-	}
-	if n := len(api.requests["ListFlowOperationResults"]); n != 1 {
-		t.Errorf("%d pages were read, want 1", n)
+	for _, c := range []struct {
+		args, first, stderr string
+		printed             int
+		truncated           bool
+	}{
+		{"capture --limit 1", "10.0.0.1", "showing the first 1 of 3 flows captured", 1, true},
+		{"capture --limit 2 --sort bytes", "10.0.0.2", "showing the first 2 of 3 flows captured", 2, true},
+		{"capture --limit 3", "10.0.0.1", "3 flows captured", 3, false},
+		{"flush --all --limit 2", "10.0.0.1", "showing the first 2 of 3 flows flushed", 2, true},
+		{"show " + testOperation + " --limit 2", "10.0.0.1", "showing the first 2 of 3 flows", 2, true},
+	} {
+		kind := "FLOW_CAPTURE"
+		if strings.HasPrefix(c.args, "flush") {
+			kind = "FLOW_FLUSH"
+			api.answers["StartFlowFlush"] = api.answers["StartFlowCapture"]
+		}
+		api.answers["DescribeFlowOperation"] = `{"FirewallArn":"` + testARN + `","FlowOperationId":"` + testOperation + `","FlowOperationStatus":"COMPLETED","FlowOperationType":"` + kind + `"}`
+		words := append(append([]string{"flow"}, strings.Fields(c.args)...), "--config", api.config)
+		code, stdout, stderr := runCommand(words...)
+		if code != exitOK || strings.Count(stdout, "\n") != c.printed+1 || !strings.HasPrefix(strings.Split(stdout, "\n")[1], "tcp       "+c.first) ||
+			!strings.Contains("\n"+stderr, "\n"+c.stderr) {
+			t.Errorf("flow %s: code %d, stdout %q, stderr %q", c.args, code, stdout, stderr)
+		}
+		code, stdout, _ = runCommand(append(words, "--output", "json")...)
+		var got flowResult
+		if err := json.Unmarshal([]byte(stdout), &got); err != nil {
+			t.Fatalf("%v in %s", err, stdout)
+		}
+		if code != exitOK || len(got.Flows) != c.printed || got.TotalFlows != 3 || got.Truncated != c.truncated ||
+			got.FlowOperationID != testOperation || got.FlowOperationStatus != "COMPLETED" {
+			t.Errorf("flow %s: code %d, %s", c.args, code, stdout)
+		}
 	}
 }
 
