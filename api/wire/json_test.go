@@ -28,7 +28,7 @@ type sample struct {
 	Map     map[string]inner `of:"Name"`
 	Inner   *inner
 	//lint:ignore U1000 what is not exported must not be filled in
-	hidden  *string
+	hidden *string
 }
 
 func ptr[T any](v T) *T { return &v }
