@@ -43,7 +43,7 @@ func firewallDelete(ctx context.Context, s *shell, args []string) error {
 
 // deleteFirewall removes a firewall and waits for it; it returns its policy.
 func deleteFirewall(ctx context.Context, c *apiClient, nameOrArn string, withPolicy bool) (policyArn string, err error) {
-	d, err := describeFirewall(ctx, c, nameOrArn)
+	d, err := findFirewall(ctx, c, nameOrArn)
 	if err != nil {
 		return "", err
 	}

@@ -26,12 +26,7 @@ func firewallShow(ctx context.Context, s *shell, args []string) error {
 	if len(operands) == 1 {
 		name = operands[0]
 	}
-	if name == "" {
-		if name, err = resolveFirewall(ctx, c, ""); err != nil {
-			return err
-		}
-	}
-	d, err := describeFirewall(ctx, c, name)
+	d, err := resolveFirewall(ctx, c, name)
 	if err != nil {
 		return err
 	}

@@ -92,36 +92,6 @@ func readFlows(ctx context.Context, c *apiClient, scope flowScope, r *flowResult
 	return nil
 }
 
-// resolveFirewall returns the ARN of the firewall that --firewall names, or of
-// the only one there is.
-func resolveFirewall(ctx context.Context, c *apiClient, name string) (string, error) {
-	if isARN(name) {
-		return name, nil
-	}
-	if name != "" {
-		out, err := c.DescribeFirewall(ctx, &networkfirewall.DescribeFirewallInput{FirewallName: aws.String(name)})
-		if err != nil {
-			return "", err
-		}
-		return aws.ToString(out.Firewall.FirewallArn), nil
-	}
-	all, err := listFirewalls(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	switch len(all) {
-	case 0:
-		return "", fmt.Errorf("there is no firewall yet: make one with sluice firewall create NAME")
-	case 1:
-		return aws.ToString(all[0].FirewallArn), nil
-	}
-	text := "there are several firewalls, say which with --firewall:"
-	for _, f := range all {
-		text += " " + aws.ToString(f.FirewallName)
-	}
-	return "", fmt.Errorf("%s", text)
-}
-
 // statusError is the error that an operation's status stands for: flows may be
 // missing, so that a script must not take the rows for all of them.
 func statusError(r flowResult) error {

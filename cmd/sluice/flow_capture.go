@@ -110,10 +110,11 @@ func (r *flowRequest) run(ctx context.Context, s *shell, t types.FlowOperationTy
 }
 
 func (r *flowRequest) operate(ctx context.Context, c *apiClient, t types.FlowOperationType, filters []types.FlowFilter, p *progress) (flowResult, error) {
-	arn, err := resolveFirewall(ctx, c, r.firewall)
+	d, err := resolveFirewall(ctx, c, r.firewall)
 	if err != nil {
 		return flowResult{}, err
 	}
+	arn := aws.ToString(d.Firewall.FirewallArn)
 	scope := flowScope{firewallArn: arn, zone: r.zone}
 	var minimumAge *int32
 	if r.minimumAge > 0 {

@@ -90,8 +90,11 @@ func operationKind(t types.FlowOperationType) string {
 // candidates are the firewalls that a verb without --firewall may mean.
 func candidates(ctx context.Context, c *apiClient, firewall string) ([]string, error) {
 	if firewall != "" {
-		arn, err := resolveFirewall(ctx, c, firewall)
-		return []string{arn}, err
+		d, err := findFirewall(ctx, c, firewall)
+		if err != nil {
+			return nil, err
+		}
+		return []string{aws.ToString(d.Firewall.FirewallArn)}, nil
 	}
 	all, err := listFirewalls(ctx, c)
 	if err != nil {

@@ -3,9 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
 )
+
+// operationID is the API's pattern of FlowOperationId (API reference,
+// DescribeFlowOperation).
+var operationID = regexp.MustCompile(`^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 
 func flowShow(ctx context.Context, s *shell, args []string) error {
 	f := newFlags("sluice flow show", "OPERATION", "Shows a capture or a flush of the last 12 hours: what was asked, and the flows.")
@@ -27,6 +32,9 @@ func flowShow(ctx context.Context, s *shell, args []string) error {
 	}
 	if *limit < 0 {
 		return usagef(f.command, "--limit can't be negative")
+	}
+	if !operationID.MatchString(operands[0]) {
+		return usagef(f.command, "%q is no operation id such as 0f8fad5b-d9cb-469f-a165-70867728950e: sluice flow list shows those there are", operands[0])
 	}
 	c, err := conn.client(ctx, s)
 	if err != nil {
@@ -54,7 +62,7 @@ func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string,
 	for _, arn := range arns {
 		scope := flowScope{firewallArn: arn, zone: zone}
 		result, err := finishOperation(ctx, c, scope, id)
-		if isCode(err, "ResourceNotFoundException") && len(arns) > 1 {
+		if isCode(err, "ResourceNotFoundException") {
 			continue
 		}
 		if err != nil {
@@ -62,7 +70,16 @@ func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string,
 		}
 		return result, readFlows(ctx, c, scope, &result, keep, p)
 	}
-	return flowResult{}, fmt.Errorf("no firewall has an operation %s of the last 12 hours", id)
+	if zone != "" {
+		zone = " in " + zone
+	}
+	switch len(arns) {
+	case 0:
+		return flowResult{}, errNoFirewall
+	case 1:
+		return flowResult{}, fmt.Errorf("firewall %s%s has no operation %s of the last 12 hours: sluice flow list shows those there are", nameOfARN(arns[0]), zone, id)
+	}
+	return flowResult{}, fmt.Errorf("no firewall%s has an operation %s of the last 12 hours: sluice flow list shows those there are", zone, id)
 }
 
 // printQuestion writes to stderr what the operation was asked for.

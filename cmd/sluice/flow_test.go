@@ -83,7 +83,8 @@ func captureAnswers(status, message string) map[string]string {
 		"DescribeFlowOperation":         `{` + id + `,"FlowOperationType":"FLOW_CAPTURE","StatusMessage":"` + message + `"}`,
 		"ListFlowOperationResults":      `{` + id + `,"NextToken":"more","Flows":[` + flow("10.0.0.1", 100) + `,` + flow("10.0.0.2", 300) + `]}`,
 		"ListFlowOperationResults?more": `{` + id + `,"Flows":[` + flow("10.0.0.3", 200) + `]}`,
-		"DescribeFirewall":              `!{"__type":"ResourceNotFoundException","message":"firewall is missing"}`,
+		"DescribeFirewall": `{"UpdateToken":"` + testOperation + `","Firewall":{"FirewallName":"fw","FirewallArn":"` + testARN + `"},` +
+			`"FirewallStatus":{"Status":"READY","ConfigurationSyncStateSummary":"IN_SYNC","SyncStates":{"eu-west-1a":{}}}}`,
 		"StartFlowFlush":                `!{"__type":"InvalidRequestException","message":"Firewall is not ready"}`,
 	}
 }
@@ -162,14 +163,53 @@ func TestAnOperationThatDidNotEndWellIsExitCode1AndStillPrints(t *testing.T) {
 func TestErrorsOfTheAPIAreCodeAndMessage(t *testing.T) {
 	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
 	for args, want := range map[string]string{
-		"flow flush --all":             "sluice: InvalidRequestException: Firewall is not ready\n",
-		"flow capture --firewall none": "sluice: ResourceNotFoundException: firewall is missing\n",
-		"firewall show none":           "sluice: ResourceNotFoundException: firewall is missing\n",
+		"flow flush --all": "sluice: InvalidRequestException: Firewall is not ready\n",
 	} {
 		code, stdout, stderr := runCommand(append(strings.Fields(args), "--config", api.config)...)
 		if code != exitFailed || stdout != "" || stderr != want {
 			t.Errorf("sluice %s: code %d, stdout %q, stderr %q, want %q", args, code, stdout, stderr, want)
 		}
+	}
+}
+
+func TestAnUnknownFirewallIsAnsweredWithThoseThatThereAre(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	for _, answer := range []string{`!{"__type":"ResourceNotFoundException","message":"firewall is missing"}`,
+		`!{"__type":"ValidationException","message":"Member must satisfy regular expression pattern"}`} {
+		api.answers["DescribeFirewall"] = answer
+		for _, args := range []string{"flow capture --firewall none", "flow flush --all --firewall none", "flow list --firewall none",
+			"flow show " + testOperation + " --firewall none", "firewall show none", "firewall delete none"} {
+			code, stdout, stderr := runCommand(append(strings.Fields(args), "--config", api.config)...)
+			if code != exitFailed || stdout != "" || stderr != "sluice: there is no firewall none; there are: fw\n" {
+				t.Errorf("sluice %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+			}
+		}
+	}
+	api.answers["ListFirewalls"] = `{"Firewalls":[]}`
+	if _, _, stderr := runCommand("firewall", "show", "none", "--config", api.config); !strings.Contains(stderr, "sluice firewall create NAME") {
+		t.Errorf("without any firewall: %q", stderr)
+	}
+}
+
+func TestAnUnknownOperationIsSaidInWords(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	api.answers["DescribeFlowOperation"] = `!{"__type":"ResourceNotFoundException","message":"operation is missing"}`
+	one, two := api.answers["ListFirewalls"], `{"Firewalls":[{"FirewallName":"fw","FirewallArn":"`+testARN+`"},{"FirewallName":"fx","FirewallArn":"`+testARN+`x"}]}`
+	for _, c := range []struct{ args, firewalls, want string }{
+		{testOperation, one, "firewall fw has no operation " + testOperation + " of the last 12 hours"},
+		{testOperation + " --firewall fw", two, "firewall fw has no operation " + testOperation},
+		{testOperation + " --zone eu-west-1b", one, "firewall fw in eu-west-1b has no operation " + testOperation},
+		{testOperation, two, "no firewall has an operation " + testOperation},
+		{testOperation, `{"Firewalls":[]}`, "there is no firewall yet"},
+	} {
+		api.answers["ListFirewalls"] = c.firewalls
+		code, stdout, stderr := runCommand(append([]string{"flow", "show", "--config", api.config}, strings.Fields(c.args)...)...)
+		if code != exitFailed || stdout != "" || !strings.HasPrefix(stderr, "sluice: "+c.want) {
+			t.Errorf("flow show %s: code %d, stdout %q, stderr %q, want %q", c.args, code, stdout, stderr, c.want)
+		}
+	}
+	if code, _, stderr := runCommand("flow", "show", "foo", "--config", api.config); code != exitUsage || !strings.Contains(stderr, `"foo" is no operation id such as`) {
+		t.Errorf("flow show foo: code %d, stderr %q", code, stderr)
 	}
 }
 
