@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,6 +29,7 @@ type flowResult struct {
 	StatusMessage        *string `json:",omitempty"`
 	FlowRequestTimestamp *time.Time
 	FlowOperation        *types.FlowOperation `json:"-"`
+	zones                []string             // that it was asked of, where it named none
 	TotalFlows           int
 	Truncated            bool
 	Flows                []types.Flow
@@ -102,6 +104,16 @@ func statusError(r flowResult) error {
 		return fmt.Errorf("operation %s: %s: %s", r.FlowOperationID, r.FlowOperationStatus, m)
 	}
 	return fmt.Errorf("operation %s: %s", r.FlowOperationID, r.FlowOperationStatus)
+}
+
+// zonesNote says that rows may stand for the same flow: each zone has an endpoint,
+// and each endpoint has its own view of a flow. "" is that they can't.
+func (r flowResult) zonesNote() string {
+	if len(r.zones) < 2 || r.TotalFlows < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d zones answered (%s): a flow that crosses two endpoints is there once for each; --zone asks one",
+		len(r.zones), strings.Join(r.zones, ", "))
 }
 
 // writeJSON writes v indented, as the AWS CLI does.

@@ -136,6 +136,9 @@ func (r *flowRequest) operate(ctx context.Context, c *apiClient, t types.FlowOpe
 	if err != nil {
 		return result, err
 	}
+	if r.zone == "" {
+		result.zones = d.zones()
+	}
 	return result, readFlows(ctx, c, scope, &result, keepLimit(r.sort, r.limit), p)
 }
 
@@ -197,5 +200,8 @@ func (r flowResult) print(s *shell, c *connection, by string, limit int) error {
 		showing = "showing the first " + grouped(int64(len(r.Flows))) + " of "
 	}
 	fmt.Fprintf(s.stderr, "%s%s %s%s, operation %s\n", showing, count(int64(r.TotalFlows), "flow"), verb, at, r.FlowOperationID)
+	if note := r.zonesNote(); note != "" {
+		fmt.Fprintln(s.stderr, note)
+	}
 	return statusError(r)
 }

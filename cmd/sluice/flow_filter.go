@@ -14,6 +14,8 @@ import (
 const filterNotes = `A flow's source is the side that sent its first packet. What is given must match
 all at once; a filter without an address stands for IPv4 and IPv6. Ports are 443
 or 8000:8080.
+Each zone has an endpoint, and without --zone all are asked: a flow that crosses the
+endpoints of two zones is listed once for each.
 Several filters, any of which may match:
   --filter source=10.77.1.0/24,destination-port=443,protocol=tcp --filter destination=fd77:2::2`
 

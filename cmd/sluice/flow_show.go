@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
 )
 
@@ -67,6 +68,13 @@ func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string,
 		}
 		if err != nil {
 			return flowResult{}, err
+		}
+		if zone == "" && aws.ToString(result.AvailabilityZone) == "" {
+			d, err := describeFirewall(ctx, c, arn)
+			if err != nil {
+				return flowResult{}, err
+			}
+			result.zones = d.zones()
 		}
 		return result, readFlows(ctx, c, scope, &result, keep, p)
 	}

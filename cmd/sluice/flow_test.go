@@ -85,7 +85,7 @@ func captureAnswers(status, message string) map[string]string {
 		"ListFlowOperationResults?more": `{` + id + `,"Flows":[` + flow("10.0.0.3", 200) + `]}`,
 		"DescribeFirewall": `{"UpdateToken":"` + testOperation + `","Firewall":{"FirewallName":"fw","FirewallArn":"` + testARN + `"},` +
 			`"FirewallStatus":{"Status":"READY","ConfigurationSyncStateSummary":"IN_SYNC","SyncStates":{"eu-west-1a":{}}}}`,
-		"StartFlowFlush":                `!{"__type":"InvalidRequestException","message":"Firewall is not ready"}`,
+		"StartFlowFlush": `!{"__type":"InvalidRequestException","message":"Firewall is not ready"}`,
 	}
 }
 
@@ -169,6 +169,33 @@ func TestErrorsOfTheAPIAreCodeAndMessage(t *testing.T) {
 		if code != exitFailed || stdout != "" || stderr != want {
 			t.Errorf("sluice %s: code %d, stdout %q, stderr %q, want %q", args, code, stdout, stderr, want)
 		}
+	}
+}
+
+func TestSeveralZonesMayListAFlowTwiceAndThatIsSaid(t *testing.T) {
+	api := newFakeAPI(t, captureAnswers("COMPLETED", ""))
+	said := func(args string) bool {
+		t.Helper()
+		code, stdout, stderr := runCommand(append(strings.Fields(args), "--config", api.config)...)
+		if code != exitOK || strings.Contains(stdout, "zones") {
+			t.Errorf("sluice %s: code %d, stdout %q, stderr %q", args, code, stdout, stderr)
+		}
+		return strings.Contains(stderr, "2 zones answered (eu-west-1a, eu-west-1b)")
+	}
+	if said("flow capture") {
+		t.Error("said of a firewall with one zone")
+	}
+	api.answers["DescribeFirewall"] = strings.Replace(api.answers["DescribeFirewall"], `"eu-west-1a":{}`, `"eu-west-1b":{},"eu-west-1a":{}`, 1)
+	for args, want := range map[string]bool{
+		"flow capture": true, "flow capture --firewall fw": true, "flow capture --zone eu-west-1a": false, "flow capture --output json": false,
+		"flow show " + testOperation: true, "flow show " + testOperation + " --zone eu-west-1b": false,
+	} {
+		if got := said(args); got != want {
+			t.Errorf("sluice %s: said of the zones %t, want %t", args, got, want)
+		}
+	}
+	if _, stdout, _ := runCommand("flow", "capture", "--help"); !strings.Contains(stdout, "listed once for each") {
+		t.Errorf("help says nothing of it: %s", stdout)
 	}
 }
 
