@@ -23,6 +23,7 @@ const pollInterval = 100 * time.Millisecond
 type flowResult struct {
 	FirewallArn          string
 	AvailabilityZone     *string `json:",omitempty"`
+	VpcEndpointID        *string `json:"VpcEndpointId,omitempty"`
 	FlowOperationID      string  `json:"FlowOperationId"`
 	FlowOperationType    types.FlowOperationType
 	FlowOperationStatus  types.FlowOperationStatus
@@ -58,7 +59,7 @@ func finishOperation(ctx context.Context, c *apiClient, scope flowScope, id stri
 		}
 		if out.FlowOperationStatus != types.FlowOperationStatusInProgress {
 			return flowResult{
-				FirewallArn: aws.ToString(out.FirewallArn), AvailabilityZone: out.AvailabilityZone,
+				FirewallArn: aws.ToString(out.FirewallArn), AvailabilityZone: out.AvailabilityZone, VpcEndpointID: out.VpcEndpointId,
 				FlowOperationID: id, FlowOperationType: out.FlowOperationType, FlowOperationStatus: out.FlowOperationStatus,
 				StatusMessage: out.StatusMessage, FlowRequestTimestamp: out.FlowRequestTimestamp,
 				FlowOperation: out.FlowOperation, Flows: []types.Flow{},
@@ -112,7 +113,7 @@ func (r flowResult) zonesNote() string {
 	if len(r.zones) < 2 || r.TotalFlows < 2 {
 		return ""
 	}
-	return fmt.Sprintf("%d zones answered (%s): a flow that crosses two endpoints is there once for each; --zone asks one",
+	return fmt.Sprintf("%d zones were asked (%s): a flow that crosses two endpoints is there once for each; --zone asks one",
 		len(r.zones), strings.Join(r.zones, ", "))
 }
 

@@ -69,7 +69,7 @@ func showOperation(ctx context.Context, c *apiClient, firewall, zone, id string,
 		if err != nil {
 			return flowResult{}, err
 		}
-		if zone == "" && aws.ToString(result.AvailabilityZone) == "" {
+		if aws.ToString(result.AvailabilityZone)+aws.ToString(result.VpcEndpointID) == "" {
 			d, err := describeFirewall(ctx, c, arn)
 			if err != nil {
 				return flowResult{}, err
