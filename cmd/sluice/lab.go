@@ -28,11 +28,15 @@ const (
 // defaultLabDir is the default of --dir.
 const defaultLabDir = "/run/sluice-lab"
 
+// labOwner is the record of the directory that the host's lab belongs to: there is
+// one lab, since the names of its namespaces are fixed, but --dir may be any.
+const labOwner = "/run/sluice-lab.owner"
+
 // serverStop bounds the wait for a server that was asked to stop.
 const serverStop = 15 * time.Second
 
 func newLabConfig(dir string) labConfig {
-	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin}
+	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin, Owner: labOwner}
 }
 
 // labFlags reads the command line that the lab's verbs share.
@@ -56,6 +60,13 @@ func labUp(_ context.Context, s *shell, args []string) error {
 	config, err := labFlags(s, args, "up", "Builds four network namespaces: a gateway that forwards between client, server and\n"+
 		"sensor. Prints what it made; the last line is the path of a configuration for sluice serve.")
 	if err != nil {
+		return err
+	}
+	return upLab(s, config)
+}
+
+func upLab(s *shell, config labConfig) error {
+	if err := config.checkOwner(); err != nil {
 		return err
 	}
 	status, err := readLab(config)
@@ -84,6 +95,13 @@ func labDown(ctx context.Context, s *shell, args []string) error {
 	if err != nil {
 		return err
 	}
+	return downLab(ctx, s, config)
+}
+
+func downLab(ctx context.Context, s *shell, config labConfig) error {
+	if err := config.checkOwner(); err != nil {
+		return err
+	}
 	pid, err := stopLabServer(ctx, config)
 	if err != nil {
 		return err
@@ -103,6 +121,13 @@ func labStatus(_ context.Context, s *shell, args []string) error {
 	if err != nil {
 		return err
 	}
+	return statusOfLab(s, config)
+}
+
+func statusOfLab(s *shell, config labConfig) error {
+	if err := config.checkOwner(); err != nil {
+		return err
+	}
 	status, err := readLab(config)
 	if err != nil {
 		return err
@@ -119,8 +144,12 @@ func labStatus(_ context.Context, s *shell, args []string) error {
 	return nil
 }
 
-// createLab makes the namespaces and writes the configuration.
+// createLab makes the namespaces and writes the configuration. The owner is
+// recorded before anything is there that could have one.
 func createLab(config labConfig) error {
+	if err := config.recordOwner(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return fmt.Errorf("make directory of the lab: %w", err)
 	}
@@ -140,11 +169,15 @@ func createLab(config labConfig) error {
 // removeLab removes everything that createLab and a server of the lab have made.
 // What is not there is no error.
 func removeLab(config labConfig) error {
-	return errors.Join(
+	err := errors.Join(
 		datapath.RemovePins(pinDir(daemon.DefaultBPFFS, config.StateDir())),
 		config.Network.Remove(),
 		removeLabFiles(config),
 	)
+	if err != nil {
+		return err // the record stays: what is left has an owner
+	}
+	return config.forgetOwner()
 }
 
 // removeLabFiles removes what belongs to the lab, and the directory if nothing

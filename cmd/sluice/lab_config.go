@@ -16,6 +16,7 @@ type labConfig struct {
 	Network testnet.LabNetwork
 	API     string // host:port
 	Admin   string // host:port
+	Owner   string // path of the owner's record; "" where the names follow from Dir
 }
 
 // labDevice is one interface of the configuration.
