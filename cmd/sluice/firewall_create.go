@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -21,6 +24,7 @@ func firewallCreate(ctx context.Context, s *shell, args []string) error {
 	var conn connection
 	var subnets stringList
 	policy := f.String("policy", "", "`NAME` or ARN of its firewall policy (default: one is made, see below)")
+	exception := f.String("stream-exception", "reject", "drop, continue or reject: the stream exception `POLICY` of the policy that is made")
 	zone := f.String("zone", "", "availability `ZONE` to look for the subnet in")
 	f.Var(&subnets, "subnet", "`SUBNET` id or name, one for each zone, may be repeated (default: the only one of its zone)")
 	description := f.String("description", "", "`TEXT` to keep with it")
@@ -29,12 +33,21 @@ func firewallCreate(ctx context.Context, s *shell, args []string) error {
 	f.empty = "description"
 	f.notes = `Without --policy the policy NAME-policy is made: everything is forwarded to the
 stateful engine, and streams without a flow are rejected with a TCP reset, as AWS
-advises.`
+advises.
+Warning: TCP connections that are open already when an endpoint is attached have no
+flow, and meet the stream exception policy: reject resets them, drop lets them hang,
+continue lets them go on and takes them up as flows. On a gateway in service begin
+with --stream-exception continue, or with a policy that says CONTINUE, and change it
+(update-firewall-policy) once sluice flow capture shows the old connections.`
 	operands, err := f.parse(s, args, 1, 1)
 	if err != nil {
 		return err
 	}
 	if err := conn.check(f); err != nil {
+		return err
+	}
+	named, err := streamException(f, *exception, *policy)
+	if err != nil {
 		return err
 	}
 	c, err := conn.client(ctx, s)
@@ -43,7 +56,7 @@ advises.`
 	}
 	name := operands[0]
 	p := startProgress(s.stderr, "making firewall "+name)
-	d, err := createFirewall(ctx, s, c, firewallPlan{name: name, policy: *policy, zone: *zone, subnets: subnets, description: *description, wait: !*noWait})
+	d, err := createFirewall(ctx, s, c, firewallPlan{name: name, policy: *policy, exception: named, zone: *zone, subnets: subnets, description: *description, wait: !*noWait})
 	p.done()
 	if err != nil {
 		return err
@@ -55,7 +68,25 @@ advises.`
 type firewallPlan struct {
 	name, policy, zone, description string
 	subnets                         []string
+	exception                       types.StreamExceptionPolicy // of the policy to be made; "" is the advised one
 	wait                            bool
+}
+
+// streamException reads --stream-exception; "" is that it was left out.
+func streamException(f *flags, value, policy string) (types.StreamExceptionPolicy, error) {
+	given := false
+	f.Visit(func(fl *flag.Flag) { given = given || fl.Name == "stream-exception" })
+	if !given {
+		return "", nil
+	}
+	if policy != "" {
+		return "", usagef(f.command, "--stream-exception is for a policy that is made: --policy %s has its own", policy)
+	}
+	exception := types.StreamExceptionPolicy(strings.ToUpper(value))
+	if !slices.Contains(exception.Values(), exception) {
+		return "", usagef(f.command, "--stream-exception %q: want drop, continue or reject", value)
+	}
+	return exception, nil
 }
 
 func createFirewall(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (describedFirewall, error) {
@@ -106,6 +137,9 @@ func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (
 	out, err := c.DescribeFirewallPolicy(ctx, &networkfirewall.DescribeFirewallPolicyInput{FirewallPolicyName: aws.String(name)})
 	if err == nil {
 		if plan.policy == "" {
+			if err := plan.checkException(name, out.FirewallPolicy); err != nil {
+				return "", false, err
+			}
 			fmt.Fprintf(s.stderr, "takes policy %s, which exists\n", name)
 		}
 		return aws.ToString(out.FirewallPolicyResponse.FirewallPolicyArn), false, nil
@@ -116,7 +150,7 @@ func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (
 	created, err := c.CreateFirewallPolicy(ctx, &networkfirewall.CreateFirewallPolicyInput{
 		FirewallPolicyName: aws.String(name),
 		Description:        aws.String("Made for firewall " + plan.name),
-		FirewallPolicy:     advisedPolicy(),
+		FirewallPolicy:     advisedPolicy(plan.exception),
 	})
 	if err != nil {
 		return "", false, err
@@ -124,16 +158,33 @@ func policyFor(ctx context.Context, s *shell, c *apiClient, plan firewallPlan) (
 	return aws.ToString(created.FirewallPolicyResponse.FirewallPolicyArn), true, nil
 }
 
-// advisedPolicy forwards everything to the stateful engine and rejects streams
-// without a flow, which AWS advises in nearly all cases (Network Firewall
-// Developer Guide, stream exception policy): a client that is told reconnects.
-func advisedPolicy() *types.FirewallPolicy {
+// checkException refuses a policy that was there before and handles streams
+// without a flow otherwise than the command line asks.
+func (p firewallPlan) checkException(name string, policy *types.FirewallPolicy) error {
+	has := types.StreamExceptionPolicyDrop // where the policy names none
+	if policy != nil && policy.StatefulEngineOptions != nil && policy.StatefulEngineOptions.StreamExceptionPolicy != "" {
+		has = policy.StatefulEngineOptions.StreamExceptionPolicy
+	}
+	if p.exception == "" || p.exception == has {
+		return nil
+	}
+	return fmt.Errorf("policy %s exists and its stream exception policy is %s, not %s: change it first, or name one with --policy", name, has, p.exception)
+}
+
+// advisedPolicy forwards everything to the stateful engine and, unless something
+// else is asked for, rejects streams without a flow, which AWS advises in nearly
+// all cases (Network Firewall Developer Guide, stream exception policy): a client
+// that is told reconnects.
+func advisedPolicy(exception types.StreamExceptionPolicy) *types.FirewallPolicy {
+	if exception == "" {
+		exception = types.StreamExceptionPolicyReject
+	}
 	return &types.FirewallPolicy{
 		StatelessDefaultActions:         []string{sluice.ActionForwardToSFE},
 		StatelessFragmentDefaultActions: []string{sluice.ActionForwardToSFE},
 		StatefulEngineOptions: &types.StatefulEngineOptions{
 			RuleOrder:             types.RuleOrderStrictOrder,
-			StreamExceptionPolicy: types.StreamExceptionPolicyReject,
+			StreamExceptionPolicy: exception,
 		},
 	}
 }
