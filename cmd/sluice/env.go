@@ -21,8 +21,16 @@ func env(_ context.Context, s *shell, args []string) error {
 	for _, w := range envWarnings(s, files) {
 		fmt.Fprintf(s.stderr, "sluice env: %s\n", w)
 	}
-	_, err = fmt.Fprintf(s.stdout, "export %s=%s\nexport %s=%s\n",
+	exports := fmt.Sprintf("export %s=%s\nexport %s=%s\n",
 		credentialsVariable, shellQuote(files.credentials), configVariable, shellQuote(files.config))
+	bundle, err := ownBundle(config.API.TLS)
+	if err != nil {
+		fmt.Fprintf(s.stderr, "sluice env: %s\n", err)
+	}
+	if bundle != "" {
+		exports += fmt.Sprintf("export %s=%s\n", caBundleVariable, shellQuote(bundle))
+	}
+	_, err = fmt.Fprint(s.stdout, exports)
 	return err
 }
 

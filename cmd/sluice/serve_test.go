@@ -227,9 +227,14 @@ func TestTheAPIOverTLS(t *testing.T) {
 	if code, _, stderr := runCommand("firewall", "list", "--config", config.ConfigFile()); code != exitFailed || !strings.Contains(stderr, "certificate") {
 		t.Errorf("with a certificate that nobody trusts: code %d, stderr %q", code, stderr)
 	}
+	_, exports, _ := runCommand("env", "--config", config.ConfigFile())
+	bundle, err := exec.Command("sh", "-c", exports+"printf %s \"$"+caBundleVariable+"\"").Output()
+	if err != nil || string(bundle) != certificate {
+		t.Errorf("sluice env names the bundle %q (%v), want %q", bundle, err, certificate)
+	}
 	var stderr bytes.Buffer
 	s := &shell{stdout: &bytes.Buffer{}, stderr: &stderr, getenv: func(name string) string {
-		return map[string]string{caBundleVariable: certificate}[name]
+		return map[string]string{caBundleVariable: string(bundle)}[name]
 	}}
 	if code := run(t.Context(), s, []string{"firewall", "create", "fw", "--subnet", "client", "--no-wait", "--config", config.ConfigFile()}); code != exitOK {
 		t.Errorf("with %s: code %d, stderr %q", caBundleVariable, code, stderr.String())
