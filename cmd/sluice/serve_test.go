@@ -148,6 +148,18 @@ func TestAServerFromItsStartToItsEnd(t *testing.T) {
 	if code, stdout, stderr = runCommand("flow", "capture", "--protocol", "icmp", "--config", config.ConfigFile()); code != exitOK || !strings.Contains(stdout, "icmp      10.77.1.2  10.77.2.2") {
 		t.Errorf("flow capture: code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
+	for args, want := range map[string]string{
+		"flow capture --firewall nope":                      "there is no firewall nope; there are: fw",
+		"flow capture --firewall no_such.name":              "there is no firewall no_such.name; there are: fw",
+		"firewall show " + testARN + "x":                    "there is no firewall " + testARN + "x; there are: fw",
+		"firewall delete nope":                              "there is no firewall nope; there are: fw",
+		"flow show " + testOperation:                        "firewall fw has no operation " + testOperation,
+		"flow show " + testOperation + " --zone eu-west-1z": "firewall fw in eu-west-1z has no operation",
+	} {
+		if code, _, stderr := runCommand(append(strings.Fields(args), "--config", config.ConfigFile())...); code != exitFailed || !strings.HasPrefix(stderr, "sluice: "+want) {
+			t.Errorf("%s: code %d, stderr %q, want %q", args, code, stderr, want)
+		}
+	}
 	_, metrics := httpGet(t, "http://"+config.Admin+"/metrics")
 	for _, want := range []string{
 		`protocol="icmp",state="established"} 1`,
