@@ -231,32 +231,28 @@ func (b *building) cover(ns *namespace, slot uint32, own map[int]bool) error {
 	return nil
 }
 
-// seenThrough returns the devices whose packets all come in through the given ones:
-// VLANs on them, and bridges and bonds all of whose members are among them. A macvlan or
-// an ipvlan is none, since it also takes packets from its siblings: what crosses one is
-// counted on its way in and on its way out rather than not at all.
+// seenThrough returns the devices whose packets all come in through the given ones: those
+// themselves, and VLANs on them. A VLAN whose parent lies in another namespace is none,
+// whatever the number of its parent. Neither is a bridge or a bond, which another member
+// may join at any moment, nor a macvlan or an ipvlan, which also takes packets from its
+// siblings: what comes in by one is counted on its way in and on its way out rather than
+// not at all.
 func seenThrough(all []netlink.Link, own map[int]bool) map[int]bool {
 	seen := maps.Clone(own)
 	for grown := true; grown; {
 		grown = false
-		partly := map[int]bool{} // masters with a member that is not seen
-		for _, l := range all {
-			if a := l.Attrs(); !seen[a.Index] {
-				partly[a.MasterIndex] = true
-			}
-		}
 		for _, l := range all {
 			a := l.Attrs()
-			if l.Type() == "vlan" && seen[a.ParentIndex] && !seen[a.Index] {
+			if l.Type() == "vlan" && a.NetNsID == sameNamespace && seen[a.ParentIndex] && !seen[a.Index] {
 				seen[a.Index], grown = true, true
-			}
-			if m := a.MasterIndex; m != 0 && seen[a.Index] && !partly[m] && !seen[m] {
-				seen[m], grown = true, true
 			}
 		}
 	}
 	return seen
 }
+
+// sameNamespace is LinkAttrs.NetNsID of a device whose parent, if any, lies beside it.
+const sameNamespace = -1
 
 // cleanUp removes what is not wanted: the notes first, then the links, then slots, and
 // older tables once no program uses them.

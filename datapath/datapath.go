@@ -73,7 +73,7 @@ func Open(o Options) (*Datapath, error) {
 }
 
 // Changed delivers a value after a device or a namespace of the applied endpoints has
-// come, gone or been renamed.
+// come, gone or been renamed, or a device has got another master or parent.
 func (d *Datapath) Changed() <-chan struct{} { return d.watch.changed }
 
 // Close lets go of everything. What is pinned goes on: the programs filter and count.

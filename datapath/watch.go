@@ -168,9 +168,9 @@ func (w *watcher) subscribe(name string, stop chan struct{}) (found bool, err er
 		close(stop)
 		return false, err
 	}
-	known := map[int32]string{}
+	known := map[int32]standing{}
 	for _, l := range links {
-		known[int32(l.Attrs().Index)] = l.Attrs().Name
+		known[int32(l.Attrs().Index)] = standingOf(l.Attrs())
 	}
 	w.wg.Go(func() {
 		w.devices(updates, known)
@@ -189,20 +189,33 @@ func (w *watcher) lost(name string, stop chan struct{}) {
 	}
 }
 
-// devices signals when a device is there, gone or renamed, and not when it only goes up
-// or counts. It ends when the subscription closes the channel.
-func (w *watcher) devices(updates <-chan netlink.LinkUpdate, known map[int32]string) {
+// standing is all of a device that decides what Apply makes of it. Its number is the key
+// that it is kept under.
+type standing struct {
+	name           string
+	master, parent int // numbers of devices
+	parentNetns    int // LinkAttrs.NetNsID
+}
+
+func standingOf(a *netlink.LinkAttrs) standing {
+	return standing{name: a.Name, master: a.MasterIndex, parent: a.ParentIndex, parentNetns: a.NetNsID}
+}
+
+// devices signals when a device is there, gone, renamed, or has another master or parent,
+// and not when it only goes up or counts. It ends when the subscription closes the channel.
+func (w *watcher) devices(updates <-chan netlink.LinkUpdate, known map[int32]standing) {
 	for u := range updates {
 		// A bridge tells of its ports in the same words.
 		if u.IfInfomsg.Family != unix.AF_UNSPEC {
 			continue
 		}
-		name, was := known[u.Index]
+		before, was := known[u.Index]
 		if u.Header.Type == unix.RTM_DELLINK {
 			delete(known, u.Index)
 		} else {
-			known[u.Index] = u.Attrs().Name
-			if was && name == u.Attrs().Name {
+			now := standingOf(u.Attrs())
+			known[u.Index] = now
+			if was && before == now {
 				continue
 			}
 		}
