@@ -8,17 +8,23 @@ import (
 	"runtime"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
 // netnsDir is where iproute2 keeps named namespaces.
 const netnsDir = "/run/netns"
 
-// namespacePath is the file of a namespace; "" is the one that this process began in.
+// ownNamespace is the file of the network namespace of the thread that opens it. Outside
+// of namespace.do every thread is in the one that this process began in, for one that
+// can't go back is never used again. /proc/self would be the main thread, which may be
+// inside of namespace.do at that moment.
+const ownNamespace = "/proc/thread-self/ns/net"
+
+// namespacePath is the file of a namespace; "" is the one that this process began in. It
+// is not to be used inside of namespace.do.
 func namespacePath(name string) string {
 	if name == "" {
-		return "/proc/self/ns/net"
+		return ownNamespace
 	}
 	return filepath.Join(netnsDir, name)
 }
@@ -61,14 +67,20 @@ func openNamespace(name string) (*namespace, error) {
 		// A name whose namespace has been unmounted, or is not mounted yet.
 		return nil, f.Close()
 	}
-	var h *netlink.Handle
+	n := &namespace{name: name, inode: uint32(s.Ino), file: f}
 	if err == nil {
-		h, err = netlink.NewHandleAt(netns.NsHandle(f.Fd()), unix.NETLINK_ROUTE)
+		err = n.do(func() (err error) {
+			n.links, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+			return err
+		})
 	}
 	if err != nil {
+		if n.links != nil {
+			n.links.Close()
+		}
 		return nil, errors.Join(fmt.Errorf("open namespace %q: %w", name, err), f.Close())
 	}
-	return &namespace{name: name, inode: uint32(s.Ino), file: f, links: h}, nil
+	return n, nil
 }
 
 func (n *namespace) close() error {
@@ -76,13 +88,15 @@ func (n *namespace) close() error {
 	return n.file.Close()
 }
 
-// do runs fn on a thread that is in the namespace.
+// do runs fn on a thread that is in the namespace. A thread that can't go back stays
+// locked, so that the runtime ends it with its goroutine, or parks it for good where it is
+// the main thread.
 func (n *namespace) do(fn func() error) error {
 	result := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
 		result <- func() error {
-			home, err := os.Open("/proc/thread-self/ns/net")
+			home, err := os.Open(ownNamespace)
 			if err != nil {
 				return fmt.Errorf("open own namespace: %w", err)
 			}
@@ -92,7 +106,6 @@ func (n *namespace) do(fn func() error) error {
 			}
 			err = fn()
 			if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-				// The thread stays locked, and so ends with this goroutine.
 				return errors.Join(err, fmt.Errorf("leave namespace %q: %w", n.name, back))
 			}
 			runtime.UnlockOSThread()

@@ -1,13 +1,11 @@
 package datapath
 
 import (
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 )
 
@@ -145,27 +143,37 @@ func (w *watcher) subscribe(name string, stop chan struct{}) (found bool, err er
 	if err != nil || ns == nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, ns.close()) }()
+	defer func() {
+		if err := ns.close(); err != nil {
+			w.log.Warn("close namespace", "netns", name, "error", err)
+		}
+	}()
 	updates := make(chan netlink.LinkUpdate, 64)
-	handle := netns.NsHandle(ns.file.Fd())
-	err = netlink.LinkSubscribeWithOptions(updates, stop, netlink.LinkSubscribeOptions{
-		Namespace: &handle,
-		ErrorCallback: func(err error) {
-			select {
-			case <-stop: // the socket was closed on purpose
-			default:
-				// Messages may be lost: whoever listens looks at everything anyway.
-				w.log.Warn("watch devices", "netns", name, "error", err)
-				w.signal()
-			}
-		},
+	err = ns.do(func() error {
+		return netlink.LinkSubscribeWithOptions(updates, stop, netlink.LinkSubscribeOptions{
+			ErrorCallback: func(err error) {
+				select {
+				case <-stop: // the socket was closed on purpose
+				default:
+					// Messages may be lost: whoever listens looks at everything anyway.
+					w.log.Warn("watch devices", "netns", name, "error", err)
+					w.signal()
+				}
+			},
+		})
 	})
 	if err != nil {
+		close(stop)
 		return false, err
 	}
 	links, err := ns.links.LinkList()
 	if err != nil {
 		close(stop)
+		// The subscription ends once it is rid of what it has received.
+		w.wg.Go(func() {
+			for range updates {
+			}
+		})
 		return false, err
 	}
 	known := map[int32]standing{}

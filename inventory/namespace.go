@@ -18,10 +18,12 @@ const namespaceDir = "/run/netns"
 // errNoNamespace is a name without a namespace behind it.
 var errNoNamespace = errors.New("no such network namespace")
 
-// inside runs f in a named namespace, "" being the host's own, with the thread
-// locked. When the way back fails the thread stays locked, so that the runtime
-// ends it with its goroutine; the error says so.
-func inside(name string, f func() error) (err error) {
+// ownNamespace is the file of the namespace of the thread that opens it. Outside of
+// inside, every thread is in the host's own.
+const ownNamespace = "/proc/thread-self/ns/net"
+
+// inside runs f in a named namespace, "" being the host's own, on a thread of its own.
+func inside(name string, f func() error) error {
 	if name == "" {
 		return f()
 	}
@@ -33,8 +35,16 @@ func inside(name string, f func() error) (err error) {
 		return fmt.Errorf("open namespace %s: %w", name, err)
 	}
 	defer unix.Close(target)
+	result := make(chan error, 1)
+	go func() { result <- visit(name, target, f) }()
+	return <-result
+}
+
+// visit runs f in a namespace. When the way back fails the thread stays locked, so that
+// nothing else ever runs on it: the goroutine has to end then.
+func visit(name string, target int, f func() error) (err error) {
 	runtime.LockOSThread()
-	home, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	home, err := unix.Open(ownNamespace, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("open own namespace: %w", err)
@@ -59,7 +69,7 @@ func inside(name string, f func() error) (err error) {
 
 // namespaceIdentity tells one namespace from the next of the same name; 0 is none.
 func namespaceIdentity(name string) uint64 {
-	path := "/proc/thread-self/ns/net"
+	path := ownNamespace
 	if name != "" {
 		path = filepath.Join(namespaceDir, name)
 	}
