@@ -43,7 +43,9 @@ type firewallFlow struct {
 	Generation         uint32
 	PolicyGeneration   uint32
 	Engine             uint8
-	Reserved0          [7]uint8
+	Reserved0          uint8
+	SynData            [2]uint16
+	Reserved1          [1]uint16
 	Last               uint64
 	Packets            [2]uint64
 	Bytes              [2]uint64
@@ -52,7 +54,7 @@ type firewallFlow struct {
 	Status             uint32
 	EstablishedTimeout uint16
 	Verdict            uint8
-	Reserved1          uint8
+	Reserved2          uint8
 	FlushedAt          uint32
 }
 

@@ -31,8 +31,8 @@ func flowState(protocol uint8, status uint32) sluice.FlowState {
 		return sluice.FlowClosed
 	}
 	established := status&statusReplied != 0
-	if protocol == sluice.ProtocolTCP {
-		established = status&statusMidstream != 0 || status&statusAcked == statusAcked
+	if protocol == sluice.ProtocolTCP && status&statusMidstream == 0 {
+		established = status&statusAcked == statusAcked
 	}
 	if established {
 		return sluice.FlowEstablished

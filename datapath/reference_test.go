@@ -26,10 +26,12 @@ type refParsed struct {
 	protocol     uint8
 	v6           bool
 	fragmented   bool
+	extended     bool // by IPv6 headers before the transport's
 	later        bool
 	id           uint32
 	flags        byte
 	seq, ack     uint32
+	payload      int // TCP
 	chunk        byte
 	hops         byte   // IPv6
 	icmpError    []byte // what an ICMP error carries
@@ -98,6 +100,7 @@ func refIPv6(p []byte) refParsed {
 	out.src, _ = netip.AddrFromSlice(p[8:24])
 	out.dst, _ = netip.AddrFromSlice(p[24:40])
 	rest, ok := refExtensions(&out, p[6], p[40:total])
+	out.extended = len(rest) != total-40
 	if !ok {
 		return bad
 	}
@@ -157,7 +160,7 @@ func refTransport(out refParsed, p []byte, bad refParsed) refParsed {
 			return bad
 		}
 		out.seq, out.ack = binary.BigEndian.Uint32(p[4:]), binary.BigEndian.Uint32(p[8:])
-		out.flags = p[13]
+		out.flags, out.payload = p[13], len(p)-int(p[12]>>4)*4
 	case out.protocol == 132 && len(p) >= 16:
 		out.chunk = p[12]
 	case isICMP && out.v6:
@@ -238,6 +241,7 @@ func refEmbedded(p refParsed) (k refKey, ok bool) {
 type refSide struct {
 	syn, acked, fin bool
 	isn             uint32 // of the SYN
+	data            uint32 // bytes that came with it
 	expects         uint32 // next from the other side, once acked
 }
 
@@ -246,6 +250,7 @@ type refFlow struct {
 	engine          sluice.Engine
 	sides           [2]refSide
 	midstream, shut bool
+	replied         bool // the other side has sent; of TCP taken up in mid-stream
 	packets, bytes  [2]uint64
 }
 
@@ -253,7 +258,7 @@ func (f *refFlow) state() sluice.FlowState {
 	switch {
 	case f.shut || f.sides[0].fin && f.sides[1].fin:
 		return sluice.FlowClosed
-	case f.key.protocol == 6 && (f.midstream || f.sides[0].acked && f.sides[1].acked):
+	case f.key.protocol == 6 && (f.midstream && f.replied || !f.midstream && f.sides[0].acked && f.sides[1].acked):
 		return sluice.FlowEstablished
 	case f.key.protocol != 6 && f.packets[1] > 0 && f.sides[1].syn: // syn: has sent, itself
 		return sluice.FlowEstablished
@@ -345,17 +350,21 @@ func (w *refFirewall) receive(frame []byte) uint32 {
 			if f, d := w.find(in); f != nil {
 				f.packets[1-d]++
 				f.bytes[1-d] += uint64(p.bytes)
+				if p.fragmented && !p.later {
+					w.fragments[fragment] = k
+				}
 				return w.count(passed, p)
 			}
 		}
 	}
 	f, d := w.find(k)
 	syn := p.protocol == 6 && !p.later && p.flags&(flagSYN|flagACK|flagRST|flagFIN) == flagSYN
-	if f != nil && f.state() == sluice.FlowClosed && (syn || !p.later && p.chunk == 1) {
+	foreign := f != nil && engine == sluice.EngineStateful && f.engine != engine && p.protocol == 6
+	if f != nil && (f.state() == sluice.FlowClosed || foreign) && (syn || !p.later && p.chunk == 1) {
 		delete(w.flows, f.key)
 		f, d = nil, 0
 	}
-	if engine == sluice.EngineStateful && p.protocol == 6 && !syn && (f == nil || f.engine != engine) {
+	if engine == sluice.EngineStateful && p.protocol == 6 && !syn && (f == nil || foreign || f.tooEarly(p)) {
 		if c := w.exception(p); c != nil {
 			return w.count(c, p)
 		}
@@ -387,8 +396,9 @@ func (w *refFirewall) receive(frame []byte) uint32 {
 func (w *refFirewall) exception(p refParsed) *sluice.Counter {
 	w.count(&w.counters.StreamExceptionPolicyPackets, p)
 	answerable := p.flags&flagRST == 0 && !p.later
+	turnable := !p.fragmented && !p.extended
 	switch {
-	case w.policy.StreamException == sluice.StreamExceptionReject && answerable:
+	case w.policy.StreamException == sluice.StreamExceptionReject && answerable && turnable:
 		return &w.counters.RejectedPackets
 	case w.policy.StreamException != sluice.StreamExceptionContinue:
 		return &w.counters.DroppedStateful
@@ -396,6 +406,22 @@ func (w *refFirewall) exception(p refParsed) *sluice.Counter {
 		return &w.counters.PassedStateful
 	}
 	return nil
+}
+
+// tooEarly tells a segment that comes before both sides have sent their SYN.
+func (f *refFlow) tooEarly(p refParsed) bool {
+	return !f.midstream && !(f.sides[0].syn && f.sides[1].syn) && p.flags&(flagSYN|flagRST) == 0 && !p.later
+}
+
+// reopen takes back what later packets show to be wrong.
+func (f *refFlow) reopen(p refParsed, d int) {
+	switch {
+	case f.state() != sluice.FlowClosed || p.flags&flagRST != 0:
+	case f.shut:
+		f.shut = false
+	case p.payload > 0 && p.flags&flagFIN == 0:
+		f.sides[d].fin = false
+	}
 }
 
 func within(a, b uint32, distance int32) bool {
@@ -408,26 +434,24 @@ func (f *refFlow) track(p refParsed, d int) {
 	me, other := &f.sides[d], &f.sides[1-d]
 	if f.key.protocol != 6 {
 		me.syn = true
-		if p.chunk == 6 || p.chunk == 14 {
-			f.shut = true
-		}
+		f.shut = p.chunk == 6 || p.chunk == 14
 		return
 	}
 	if p.later {
 		return
 	}
+	f.reopen(p, d)
+	f.replied = f.replied || f.packets[0] > 0 && f.packets[1] > 0
 	if p.flags&flagSYN != 0 && !me.acked {
-		me.syn, me.isn = true, p.seq
+		me.syn, me.isn, me.data = true, p.seq, uint32(p.payload)
 	}
-	answers := p.ack-other.isn >= 1 && p.ack-other.isn <= 65536
+	answers := p.ack-other.isn-1 <= other.data
 	if p.flags&flagRST != 0 {
 		switch {
 		case other.acked:
 			f.shut = f.shut || within(p.seq, other.expects, 1<<20)
-		case other.syn && me.syn:
-			f.shut = true
 		case other.syn:
-			f.shut = f.shut || p.flags&flagACK != 0 && answers
+			f.shut = f.shut || p.flags&flagACK != 0 && answers || me.syn && (me.acked || p.seq-me.isn-1 <= me.data)
 		case me.acked:
 			f.shut = true
 		default:

@@ -102,7 +102,7 @@ func TestNewConnectionOnClosedFlowCountsFromZero(t *testing.T) {
 	}
 }
 
-func TestMidstreamFlowIsEstablishedAndOriented(t *testing.T) {
+func TestMidstreamFlowIsOrientedAndEstablishedByBothSides(t *testing.T) {
 	p := testPolicy()
 	p.StreamException = sluice.StreamExceptionContinue
 	r := newRig(t, 4096, p)
@@ -110,8 +110,12 @@ func TestMidstreamFlowIsEstablishedAndOriented(t *testing.T) {
 		r.forget()
 		r.segment(segment{0, flags, 100, 500, 10})
 		flows := r.capture()
-		if len(flows) != 1 || flows[0].State != sluice.FlowEstablished || flows[0].SourcePort != source {
+		if len(flows) != 1 || flows[0].State != sluice.FlowNew || flows[0].SourcePort != source {
 			t.Errorf("flags %#x: %v", flags, flows)
+		}
+		r.segment(segment{1, flagACK, 500, 110, 10})
+		if flows = r.capture(); len(flows) != 1 || flows[0].State != sluice.FlowEstablished {
+			t.Errorf("flags %#x and an answer: %v", flags, flows)
 		}
 	}
 	r.forget()

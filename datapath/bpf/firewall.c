@@ -85,8 +85,7 @@ static __always_inline int meet_exception(struct __sk_buff *skb, const struct pa
 		return PASS;
 	}
 	/* A RST must never be answered (RFC 9293 §3.10.7.1). */
-	if (pol->stream_exception == EXCEPTION_REJECT && !(p->flags & TCP_RST) &&
-	    p->fragment != FRAGMENT_LATER) {
+	if (pol->stream_exception == EXCEPTION_REJECT && !(p->flags & TCP_RST) && can_reject(p)) {
 		action = reject(skb, p);
 		if (action > 0) {
 			count(VERDICT_REJECTED, p);
@@ -103,18 +102,19 @@ __noinline int admit(struct __sk_buff *skb, const struct packet *p, const struct
 	enum verdict passed = engine == ENGINE_STATEFUL ? VERDICT_PASSED_STATEFUL : VERDICT_PASSED_STATELESS;
 	struct flow_place at = {};
 	struct flow *f;
-	int action;
+	int action, foreign;
 
 	if (!p || !pol)
 		return DROP;
 	f = flow_find(&p->key, &at, now);
-	if (f && flow_is_closed(f->status) && opens(p)) {
+	/* A flow that only the stateless engine knows is none to the stateful one. */
+	foreign = f && engine == ENGINE_STATEFUL && f->engine != ENGINE_STATEFUL && p->key.protocol == PROTO_TCP;
+	if (f && opens(p) && (foreign || flow_is_closed(f->status))) {
 		__sync_fetch_and_or(&f->status, STATUS_DEAD);
 		f = NULL;
 	}
-	/* A flow that only the stateless engine knows is none to the stateful one. */
 	if (engine == ENGINE_STATEFUL && p->key.protocol == PROTO_TCP && !opens(p) &&
-	    (!f || f->engine != ENGINE_STATEFUL)) {
+	    (!f || foreign || out_of_handshake(f, p))) {
 		action = meet_exception(skb, p, pol);
 		if (action)
 			return action;
@@ -182,6 +182,8 @@ int firewall(struct __sk_buff *skb)
 	if (action == ACTION_DROP)
 		return drop(VERDICT_DROPPED_STATELESS, &p);
 	if (p.icmp_error && related(skb, &p, now)) {
+		if (p.fragment == FRAGMENT_FIRST)
+			remember_fragment(&p, now);
 		count(action == ACTION_FORWARD ? VERDICT_PASSED_STATEFUL : VERDICT_PASSED_STATELESS, &p);
 		return PASS;
 	}

@@ -22,15 +22,15 @@
 #define ENGINE_STATELESS 0
 #define ENGINE_STATEFUL 1
 
-/* Bits of flow.status. They are only ever added, by atomic OR, until the entry is
- * claimed anew. "0" is the side that sent the first packet. */
+/* Bits of flow.status. They are added by atomic OR, and but for a flow that turns out
+ * not to be closed (see reopen in tcp.h) stay until the entry is claimed anew. "0" is the side that sent the first packet. */
 #define STATUS_SYN0 (1U << 0)
 #define STATUS_SYN1 (1U << 1)
 #define STATUS_ACKED0 (1U << 2) /* the SYN of side 0 has been acknowledged */
 #define STATUS_ACKED1 (1U << 3)
 #define STATUS_FIN0 (1U << 4)
 #define STATUS_FIN1 (1U << 5)
-#define STATUS_CLOSED (1U << 6) /* RST, ABORT or SHUTDOWN COMPLETE seen */
+#define STATUS_CLOSED (1U << 6) /* RST, ABORT or SHUTDOWN COMPLETE was the last word */
 #define STATUS_REPLIED (1U << 7) /* the other side has sent, too */
 #define STATUS_MIDSTREAM (1U << 8) /* taken up without a handshake */
 #define STATUS_FLUSHED (1U << 9) /* cut by a flush; user space removes it */
@@ -71,7 +71,9 @@ struct flow {
 	__u32 generation; /* grows with each claim of this entry */
 	__u32 policy_generation; /* of the policy that admitted the flow */
 	__u8 engine; /* ENGINE_… */
-	__u8 reserved0[7];
+	__u8 reserved0;
+	__u16 syn_data[2]; /* bytes that each side's SYN carried (RFC 7413) */
+	__u16 reserved1[1];
 
 	__u64 last; /* CLOCK_MONOTONIC, ns */
 	__u64 packets[2]; /* by direction: from src, from dst */
@@ -81,7 +83,7 @@ struct flow {
 	__u32 status; /* STATUS_… */
 	__u16 established_timeout; /* TCP, s */
 	__u8 verdict; /* reserved for rule groups */
-	__u8 reserved1;
+	__u8 reserved2;
 	__u32 flushed_at; /* CLOCK_MONOTONIC, s */
 };
 

@@ -140,6 +140,14 @@ static __always_inline int forwarded(struct __sk_buff *skb, const struct packet 
 	return 0;
 }
 
+/* from_link tells a source that can only be on this link: fe80::/10, or ::. */
+static __always_inline int from_link(const struct packet *p)
+{
+	__u8 first = p->key.src[0] & 0xff, second = p->key.src[0] >> 8 & 0xff;
+
+	return (first == 0xfe && (second & 0xc0) == 0x80) || !(p->key.src[0] | p->key.src[1]);
+}
+
 /* keeps_link tells neighbour discovery (RFC 4861, types 133 to 137) and multicast
  * listener discovery (RFC 2710 and 3810, 130 to 132 and 143): they have to work whatever
  * the policy says, as ARP does. Their hop limits show that no router passed them on, and
@@ -148,7 +156,9 @@ static __always_inline int keeps_link(struct __sk_buff *skb, const struct packet
 {
 	if (type >= 133 && type <= 137)
 		return p->hops == 255 && (!at_ingress || !forwarded(skb, p));
-	return ((type >= 130 && type <= 132) || type == 143) && p->hops == 1;
+	/* At egress a packet with a hop limit of 1 may have come in with 2. No router passes
+	 * on what comes from a link-local address or from none. */
+	return ((type >= 130 && type <= 132) || type == 143) && p->hops == 1 && from_link(p);
 }
 
 /* The types of ICMP errors: RFC 792 (3 unreachable, 4 quench, 5 redirect, 11 time

@@ -11,6 +11,13 @@
 #define TCP_HEADER 20
 #define RESET_TTL 64
 
+/* can_reject tells whether a segment can be turned into its answer where it lies: a
+ * fragment, or one behind IPv6 extension headers, would carry these along. */
+static __always_inline int can_reject(const struct packet *p)
+{
+	return p->fragment == FRAGMENT_NONE && (p->key.family == FAMILY_IPV4 || p->l4 == p->l3 + 40);
+}
+
 static __always_inline __u16 fold(__u32 sum)
 {
 	sum = (sum & 0xffff) + (sum >> 16);

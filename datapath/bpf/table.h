@@ -19,8 +19,10 @@ static __always_inline int flow_is_closed(__u32 status)
 
 static __always_inline int flow_is_established(const struct flow *f, __u32 status)
 {
-	if (f->key.protocol == PROTO_TCP)
-		return (status & STATUS_MIDSTREAM) || (status & STATUS_ACKED) == STATUS_ACKED;
+	/* A flow taken up in mid-stream has no handshake to show: what one side alone sends
+	 * makes no established flow, or anybody could fill the table with them. */
+	if (f->key.protocol == PROTO_TCP && !(status & STATUS_MIDSTREAM))
+		return (status & STATUS_ACKED) == STATUS_ACKED;
 	return !!(status & STATUS_REPLIED);
 }
 
@@ -165,6 +167,8 @@ static __always_inline void fill(struct flow *f, const struct flow_key *k, const
 	f->timeout = s->timeout;
 	f->seq[0] = s->seq[0];
 	f->seq[1] = s->seq[1];
+	f->syn_data[0] = 0;
+	f->syn_data[1] = 0;
 	f->status = s->status;
 	f->established_timeout = s->established_timeout;
 	f->verdict = 0;
