@@ -45,6 +45,9 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 	if err := os.MkdirAll(filepath.Join(d.dir, linksDir), 0o700); err != nil {
 		return problem(out, fmt.Errorf("make link directory: %w", err))
 	}
+	if err := d.takeOver(); err != nil {
+		return problem(out, err)
+	}
 	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{},
 		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}, failed: map[string]bool{}}
 	defer b.close()
@@ -287,6 +290,16 @@ func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
 	return b.adopt()
 }
 
+// takeOver notes that what runs is no longer of one build, before that becomes true: the
+// other build, should it come back, is not to take our programs for its own.
+func (d *Datapath) takeOver() error {
+	if d.adopted || d.current || d.layout.Program == 0 {
+		return nil
+	}
+	d.layout.Program = 0
+	return d.writeLayout()
+}
+
 // adopt ends a take-over: all programs that run are those of this process's binary and
 // use its table.
 func (b *building) adopt() error {
@@ -303,7 +316,7 @@ func (b *building) adopt() error {
 	}
 	for _, n := range numbers {
 		if dir := tableDir(b.d.dir, n); dir != b.d.table.dir {
-			if err := os.RemoveAll(dir); err != nil {
+			if err := removeTable(dir); err != nil {
 				return fmt.Errorf("remove table %d: %w", n, err)
 			}
 		}

@@ -133,6 +133,15 @@ func RemovePins(dir string) error {
 	if err := detach(dir, func(string, string) bool { return true }); err != nil {
 		return err
 	}
+	numbers, err := tables(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		if err := removeTable(tableDir(dir, n)); err != nil {
+			return err
+		}
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}
