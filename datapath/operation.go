@@ -114,7 +114,8 @@ func (d *Datapath) cut(marked []entry, emit func(sluice.FlowBlock) error) error 
 	defer wg.Wait()
 	stop := make(chan struct{})
 	defer close(stop)
-	wg.Go(func() { d.mem.hold(marked, &done, stop) })
+	all := marked
+	wg.Go(func() { d.mem.hold(all, &done, stop) })
 	time.Sleep(flushGrace)
 	var failed error
 	lost := 0
