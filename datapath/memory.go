@@ -78,6 +78,7 @@ type entry struct {
 	bucket     uint32
 	generation uint32
 	slot       uint8
+	closed     bool // when it was marked: it is cut, but no flow that was cut
 }
 
 // keyWords are the 40 bytes of a key as five words: source, destination, and the

@@ -36,7 +36,7 @@ func (d *Datapath) Capture(ctx context.Context, endpointID string, s sluice.Flow
 	out := newEmitter(emit)
 	err = d.mem.scan(ctx, &f, func(worker int, bucket uint32, slot uint8) error {
 		var flow firewallFlow
-		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
+		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) || closed(&flow) {
 			return nil
 		}
 		return out.add(worker, export(&flow, now))
@@ -94,7 +94,8 @@ func (d *Datapath) markFlows(ctx context.Context, f *filter, now uint64) ([]entr
 		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
 			return nil
 		}
-		e := entry{bucket: bucket, slot: slot, generation: flow.Generation}
+		// What was taken for closed may go on: a flush is to leave nothing of it.
+		e := entry{bucket: bucket, slot: slot, generation: flow.Generation, closed: closed(&flow)}
 		if d.mem.mark(e, uint32(now/uint64(time.Second))) {
 			parts[worker] = append(parts[worker], e)
 		}
@@ -128,9 +129,10 @@ func (d *Datapath) cut(marked []entry, emit func(sluice.FlowBlock) error) error 
 		block := make(sluice.FlowBlock, 0, n)
 		for _, e := range marked[:n] {
 			var flow firewallFlow
-			if d.mem.read(e.bucket, e.slot, &flow) && flow.Generation == e.generation {
+			switch read := d.mem.read(e.bucket, e.slot, &flow) && flow.Generation == e.generation; {
+			case read && !e.closed:
 				block = append(block, export(&flow, now))
-			} else {
+			case !e.closed:
 				lost++
 			}
 			d.mem.free(e)
