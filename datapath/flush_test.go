@@ -11,6 +11,7 @@ import (
 // TestASlowReceiverLosesNoFlushedFlow takes longer over the first block than the kernel's
 // cleaner leaves marked entries alone.
 func TestASlowReceiverLosesNoFlushedFlow(t *testing.T) {
+	t.Parallel() // it waits for seconds
 	r := newRig(t, 1<<14, testPolicy())
 	const flows = 2*blockFlows + 100
 	if n, err := r.Seed(testEndpoint, manyFlows(flows)); n != flows || err != nil {
