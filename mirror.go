@@ -1,6 +1,10 @@
 package sluice
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // The values of TrafficMirrorTarget.Type.
 const (
@@ -73,6 +77,43 @@ type TrafficMirrorSession struct {
 	Description        string
 	OwnerID            string
 	Tags               []Tag
+}
+
+// Clone returns a filter that shares nothing with f.
+func (f TrafficMirrorFilter) Clone() TrafficMirrorFilter {
+	f.NetworkServices = slices.Clone(f.NetworkServices)
+	f.Rules = slices.Clone(f.Rules)
+	f.Tags = slices.Clone(f.Tags)
+	return f
+}
+
+// Interface tells whether copies go to an interface rather than to a group.
+func (t TrafficMirrorTarget) Interface() bool { return t.Type == TargetNetworkInterface }
+
+// TargetGroup is a named group of receivers. On the API it is a network load
+// balancer that has a UDP listener on port 4789.
+type TargetGroup struct {
+	Name string // 1 to 32 letters, digits and hyphens
+	Arn  string
+	// Members are interface ids and IP addresses, in the order of the configuration.
+	Members []string
+}
+
+// MirrorQuotas bound what an account may have of traffic mirroring.
+type MirrorQuotas struct {
+	Filters, Targets, Sessions int
+	RulesPerFilter             int // both directions together
+	SessionsPerSource          int
+	SourcesPerTarget           int // of an interface; groups have no bound
+}
+
+// Creation says which request creates a thing, so that its repetition makes nothing
+// new, and whether it is only tried.
+type Creation struct {
+	ClientToken string // "" for a request that can't be repeated
+	Digest      string // of everything else that was asked for
+	DryRun      bool   // check all, answer with DryRun, change nothing
+	Time        time.Time
 }
 
 // MirrorSource is an interface with everything that an agent needs to mirror it.

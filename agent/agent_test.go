@@ -21,11 +21,14 @@ type fakeDatapath struct {
 	changed chan struct{}
 	apply   func(attempt int, endpoints []sluice.Endpoint) []sluice.EndpointStatus
 	command func(ctx context.Context, what, endpointID string, emit func(sluice.FlowBlock) error) error
+	mirror  func(attempt int, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus
 	err     error // of Counters
 
 	mu      sync.Mutex
 	applied []string // the ids of each Apply, and when
 	times   []time.Time
+	// the sources of each ApplyMirrors
+	mirrored [][]sluice.MirrorSource
 }
 
 func (d *fakeDatapath) Apply(_ context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus {
@@ -41,6 +44,16 @@ func (d *fakeDatapath) Apply(_ context.Context, endpoints []sluice.Endpoint) []s
 		return nil
 	}
 	return d.apply(len(d.applied), endpoints)
+}
+
+func (d *fakeDatapath) ApplyMirrors(_ context.Context, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mirrored = append(d.mirrored, sources)
+	if d.mirror == nil {
+		return nil
+	}
+	return d.mirror(len(d.mirrored), sources)
 }
 
 func (d *fakeDatapath) Capture(ctx context.Context, id string, _ sluice.FlowSelection, emit func(sluice.FlowBlock) error) error {
