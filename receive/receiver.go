@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// drainTime bounds how long the receiver goes on after its end, when datagrams still
+// come as fast as they are read.
+const drainTime = time.Second
+
 // Receiver takes VXLAN from a socket, counts it and hands the frames on.
 type Receiver struct {
 	socket *socket
@@ -40,14 +44,15 @@ func (r *Receiver) Address() netip.AddrPort {
 	return a.AddrPort()
 }
 
-// Run receives until ctx ends, which is no error, or a sink fails. It can run once:
-// at its end the socket is closed.
+// Run receives until ctx ends, which is no error, or a sink fails. What waits in the
+// socket at that moment is received too. It can run once: at its end the socket is
+// closed.
 func (r *Receiver) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.socket.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	err := r.receive()
 	if ctx.Err() != nil && errors.Is(err, os.ErrDeadlineExceeded) {
-		err = nil
+		err = r.drain()
 	}
 	if err != nil {
 		err = fmt.Errorf("receive VXLAN: %w", err)
@@ -67,6 +72,16 @@ func (r *Receiver) receive() error {
 			}
 		}
 	}
+}
+
+// drain takes what waits in the socket when the end comes, but not for ever.
+func (r *Receiver) drain() error {
+	for begin := time.Now(); time.Since(begin) < drainTime; {
+		if full, err := r.socket.readWaiting(r.take); err != nil || !full {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Receiver) take(from netip.AddrPort, at time.Time, datagram []byte) error {

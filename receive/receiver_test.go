@@ -120,6 +120,26 @@ func TestFramesArriveWholeCountedAndStamped(t *testing.T) {
 	}
 }
 
+func TestWhatWaitsAtTheEndIsReceived(t *testing.T) {
+	sink := &kept{}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r, err := receive.Listen(context.Background(), "127.0.0.1:0", sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, r.Address())
+	for i := range 300 {
+		send(t, c, receive.Encapsulate(nil, 1, echoRequest(byte(i), 100)))
+	}
+	if err := r.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := r.Counts(); err != nil || n.Packets() != 300 || len(sink.packets) != 300 {
+		t.Errorf("%d of 300 received, %v", n.Packets(), err)
+	}
+}
+
 // held is a sink that waits, so that the socket fills up.
 type held struct{ release chan struct{} }
 

@@ -105,18 +105,17 @@ func prepareSocket(fd int) error {
 	return nil
 }
 
-// read waits for datagrams and calls take for each of a batch. full tells that more
-// may wait already.
-func (s *socket) read(take func(from netip.AddrPort, at time.Time, datagram []byte) error) (full bool, err error) {
-	var n uintptr
+// take is called for each datagram that is read.
+type take func(from netip.AddrPort, at time.Time, datagram []byte) error
+
+// read waits for datagrams and reads a batch of them. full tells that more may wait
+// already.
+func (s *socket) read(t take) (full bool, err error) {
+	var n int
 	var errno syscall.Errno
-	for i := range s.msgs {
-		s.msgs[i].hdr.Namelen = uint32(unsafe.Sizeof(s.names[i]))
-		s.msgs[i].hdr.SetControllen(controlSize)
-	}
 	err = s.raw.Read(func(fd uintptr) bool {
-		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.msgs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
-		return errno != unix.EAGAIN && errno != unix.EINTR
+		n, errno = s.batch(fd)
+		return errno != unix.EAGAIN
 	})
 	if err != nil {
 		return false, err
@@ -124,15 +123,50 @@ func (s *socket) read(take func(from netip.AddrPort, at time.Time, datagram []by
 	if errno != 0 {
 		return false, errno
 	}
-	for i := range int(n) {
+	return n == batchSize, s.hand(n, t)
+}
+
+// readWaiting reads a batch of what waits in the socket, whatever the deadline.
+func (s *socket) readWaiting(t take) (full bool, err error) {
+	var n int
+	var errno syscall.Errno
+	if err := s.raw.Control(func(fd uintptr) { n, errno = s.batch(fd) }); err != nil {
+		return false, err
+	}
+	if errno == unix.EAGAIN {
+		return false, nil
+	}
+	if errno != 0 {
+		return false, errno
+	}
+	return n == batchSize, s.hand(n, t)
+}
+
+// batch reads what waits, up to batchSize datagrams.
+func (s *socket) batch(fd uintptr) (int, syscall.Errno) {
+	for i := range s.msgs {
+		s.msgs[i].hdr.Namelen = uint32(unsafe.Sizeof(s.names[i]))
+		s.msgs[i].hdr.SetControllen(controlSize)
+	}
+	for {
+		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&s.msgs[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		if errno != unix.EINTR {
+			return int(n), errno
+		}
+	}
+}
+
+// hand gives the datagrams of a batch on.
+func (s *socket) hand(n int, t take) error {
+	for i := range n {
 		m := &s.msgs[i]
 		at := readStamp(s.control[i][:m.hdr.Controllen])
 		data := s.data[i*datagramSize:][:m.len]
-		if err := take(addressOf(&s.names[i]), at, data); err != nil {
-			return false, err
+		if err := t(addressOf(&s.names[i]), at, data); err != nil {
+			return err
 		}
 	}
-	return n == batchSize, nil
+	return nil
 }
 
 // readStamp finds the kernel's time stamp; without one it is now.

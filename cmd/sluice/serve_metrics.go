@@ -98,6 +98,17 @@ func (m datapathMetrics) Collect(ch chan<- prometheus.Metric) {
 	for host, c := range hosts {
 		collectTable(ch, host, c.Table)
 	}
+	sessions := map[string]sluice.SessionCounters{}
+	for _, c := range hosts {
+		for id, one := range c.Sessions {
+			sum := sessions[id]
+			addSession(&sum, one)
+			sessions[id] = sum
+		}
+	}
+	for id, c := range sessions {
+		collectSession(ch, id, c)
+	}
 	firewalls, err := m.firewalls.ListFirewalls(ctx, nil)
 	if err != nil {
 		m.log.Error("metrics of firewalls left out", "error", err)
