@@ -50,6 +50,35 @@ func operations() []operation {
 		ec2Operation("DescribeAvailabilityZones", describeAvailabilityZones),
 		ec2Operation("DescribeRegions", describeRegions),
 
+		ec2Operation("CreateTrafficMirrorTarget", createTrafficMirrorTarget),
+		ec2Operation("DescribeTrafficMirrorTargets", describeTrafficMirrorTargets),
+		ec2Operation("DeleteTrafficMirrorTarget", deleteTrafficMirrorTarget),
+
+		ec2Operation("CreateTrafficMirrorFilter", createTrafficMirrorFilter),
+		ec2Operation("DescribeTrafficMirrorFilters", describeTrafficMirrorFilters),
+		ec2Operation("ModifyTrafficMirrorFilterNetworkServices", modifyTrafficMirrorFilterNetworkServices),
+		ec2Operation("DeleteTrafficMirrorFilter", deleteTrafficMirrorFilter),
+
+		ec2Operation("CreateTrafficMirrorFilterRule", createTrafficMirrorFilterRule),
+		ec2Operation("DescribeTrafficMirrorFilterRules", describeTrafficMirrorFilterRules),
+		ec2Operation("ModifyTrafficMirrorFilterRule", modifyTrafficMirrorFilterRule),
+		ec2Operation("DeleteTrafficMirrorFilterRule", deleteTrafficMirrorFilterRule),
+
+		ec2Operation("CreateTrafficMirrorSession", createTrafficMirrorSession),
+		ec2Operation("DescribeTrafficMirrorSessions", describeTrafficMirrorSessions),
+		ec2Operation("ModifyTrafficMirrorSession", modifyTrafficMirrorSession),
+		ec2Operation("DeleteTrafficMirrorSession", deleteTrafficMirrorSession),
+
+		ec2Operation("CreateTags", createTags),
+		ec2Operation("DeleteTags", deleteTags),
+		ec2Operation("DescribeTags", describeTags),
+
+		ec2Operation("CreateSecurityGroup", createSecurityGroup),
+		ec2Operation("DescribeSecurityGroups", describeSecurityGroups),
+		ec2Operation("AuthorizeSecurityGroupIngress", authorizeSecurityGroupIngress),
+		ec2Operation("RevokeSecurityGroupIngress", revokeSecurityGroupIngress),
+		ec2Operation("DeleteSecurityGroup", deleteSecurityGroup),
+
 		stsOperation("GetCallerIdentity", getCallerIdentity),
 	}
 }
