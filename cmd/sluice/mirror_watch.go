@@ -49,6 +49,26 @@ func watchPackets(netns, device string) (*packetWatch, error) {
 	return w, nil
 }
 
+// watchBuffer is how many bytes of packets may wait for their reader.
+const watchBuffer = 64 << 20
+
+// enlarge lets many packets wait, for one who must see them all.
+func (w *packetWatch) enlarge() error {
+	if err := unix.SetsockoptInt(w.fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer); err != nil {
+		return fmt.Errorf("enlarge buffer of the packet socket: %w", err)
+	}
+	return nil
+}
+
+// drops is how many packets found no room since it was asked last.
+func (w *packetWatch) drops() (uint32, error) {
+	stats, err := unix.GetsockoptTpacketStats(w.fd, unix.SOL_PACKET, unix.PACKET_STATISTICS)
+	if err != nil {
+		return 0, fmt.Errorf("read drops of the packet socket: %w", err)
+	}
+	return stats.Drops, nil
+}
+
 func (w *packetWatch) close() { unix.Close(w.fd) }
 
 // next returns the next frame before the deadline, cut to the buffer; nil after it.
