@@ -24,6 +24,10 @@ const (
 	MirrorReject = "reject" // this session doesn't; the next one is asked
 )
 
+// MirrorDevicePrefix begins the names of the devices that the data plane makes for
+// itself in the namespaces of sources. They are no interfaces of the inventory.
+const MirrorDevicePrefix = "sluice-"
+
 // NetworkServiceDNS is the only network service of a filter.
 const NetworkServiceDNS = "amazon-dns"
 

@@ -132,6 +132,9 @@ func RemovePins(dir string) error {
 	if err := detachAllBut(dir, nil); err != nil {
 		return err
 	}
+	if err := removeMirrors(dir); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}

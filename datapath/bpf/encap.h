@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* From a frame to a copy in VXLAN (RFC 7348) on its way to a target. */
+#ifndef SLUICE_ENCAP_H
+#define SLUICE_ENCAP_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/udp.h>
+#include <bpf/bpf_endian.h>
+#include "device.h"
+#include "mirror_maps.h"
+#include "packet.h"
+#include "spread.h"
+
+#define AF_INET 2
+#define AF_INET6 10
+
+/* Flags of bpf_fib_lookup that older headers lack: no look into the neighbour table, and
+ * (since Linux 6.7) the source address that goes with the route. */
+#define FIB_SKIP_NEIGH (1U << 2)
+#define FIB_SRC (1U << 4)
+
+#define VLAN_TAG 4
+#define MAX_TAGS 3
+
+/* The lowest band of a queue that has bands (TC_PRIO_BULK of linux/pkt_sched.h): where
+ * there is not room for all, it is copies that are dropped. */
+#define PRIORITY_BULK 2
+
+/* What skb->mark says between the two programs. Nothing but copies is ever put on the
+ * helper device. */
+#define MARK_COPY (1U << 31)
+#define MARK_INGRESS (1U << 30)
+#define MARK_FLOW_SHIFT 16
+#define MARK_FLOW_MASK 0x3fff
+#define MARK_DELIVERY_MASK 0xffff
+
+/* The source ports of copies: the dynamic range, as RFC 7348 §5 recommends. */
+#define PORT_FIRST 49152
+
+/* The I flag: the network identifier is valid (RFC 7348 §5). */
+#define VXLAN_FLAGS 0x08000000
+
+struct vxlan {
+	__be32 flags;
+	__be32 vni; /* in the upper 24 bits */
+};
+
+struct outer4 {
+	__u8 reserved[2]; /* not sent; it aligns the rest */
+	struct ethhdr ethernet; /* the neighbour table writes its own over it */
+	struct iphdr ip;
+	struct udphdr udp;
+	struct vxlan vxlan;
+};
+
+struct outer6 {
+	__u8 reserved[2];
+	struct ethhdr ethernet;
+	struct ipv6hdr ip;
+	struct udphdr udp;
+	struct vxlan vxlan;
+};
+
+_Static_assert(sizeof(struct outer4) == 2 + 14 + 20 + 8 + 8, "nothing between the headers");
+_Static_assert(sizeof(struct outer6) == 2 + 14 + 40 + 8 + 8, "nothing between the headers");
+
+/* What a copy is going to be. */
+struct copy {
+	struct bpf_fib_lookup way;
+	__u32 target[4]; /* its address, IPv4 in the last word */
+	__u32 vni;
+	__u32 length; /* bytes of the frame that go */
+	__u32 header; /* bytes of its Ethernet header, tags included */
+	__u8 ethernet[ETH_HLEN + MAX_TAGS * VLAN_TAG];
+	__u8 ipv6; /* outside */
+};
+
+/* choose finds the target of a flow: the one with the highest score (rendezvous hashing),
+ * so that a target that leaves moves its own flows alone. */
+static __always_inline const struct target *choose(const struct delivery *d, __u32 flow)
+{
+	const struct target *best = NULL;
+	__u32 highest = 0;
+
+	for (__u32 i = 0; i < TARGETS_PER_SESSION; i++) {
+		const struct target *t = &d->target[i];
+		__u32 score;
+
+		if (i >= d->targets)
+			break;
+		score = mix64(t->seed ^ (__u64)flow << 32) >> 32;
+		if (!best || score > highest) {
+			best = t;
+			highest = score;
+		}
+	}
+	return best;
+}
+
+/* find_way asks for the route as it is now: an address or a route that changes is
+ * followed at once. What it returns is the MTU, or 0 where there is no way. */
+static __always_inline __u32 find_way(struct __sk_buff *skb, const struct delivery *d,
+				      const struct target *t, struct copy *c, __u32 flow)
+{
+	struct bpf_fib_lookup *w = &c->way;
+	__u32 flags = FIB_SKIP_NEIGH;
+
+	w->ifindex = skb->ifindex;
+	w->l4_protocol = PROTO_UDP;
+	w->sport = bpf_htons(PORT_FIRST + flow);
+	w->dport = bpf_htons(4789);
+	w->tot_len = 1; /* of whatever length: the answer holds the MTU then */
+	__builtin_memcpy(c->target, t->addr, 16);
+	if (t->family == FAMILY_IPV4) {
+		w->family = AF_INET;
+		w->ipv4_src = d->source4;
+		w->ipv4_dst = c->target[3];
+		if (!d->source4)
+			flags |= FIB_SRC;
+	} else {
+		c->ipv6 = 1;
+		w->family = AF_INET6;
+		__builtin_memcpy(w->ipv6_src, d->source6, 16);
+		__builtin_memcpy(w->ipv6_dst, c->target, 16);
+		if (!d->source6[0] && !d->source6[3])
+			flags |= FIB_SRC;
+	}
+	if (bpf_fib_lookup(skb, w, sizeof(*w), flags) != BPF_FIB_LKUP_RET_SUCCESS)
+		return 0;
+	return w->mtu_result;
+}
+
+/* take_tags takes VLAN tags off the frame, from where the device put them beside it as
+ * well as from within, and notes the Ethernet header as it was on the wire. */
+static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
+{
+	__be16 word[2] = {};
+	__u8 *at = c->ethernet + 12;
+
+	c->header = ETH_HLEN;
+	if (bpf_skb_load_bytes(skb, 0, c->ethernet, 12))
+		return -1;
+#pragma unroll
+	for (int i = 0; i < MAX_TAGS; i++) {
+		if (skb->vlan_present) {
+			word[0] = skb->vlan_proto;
+			word[1] = bpf_htons(skb->vlan_tci);
+		} else {
+			if (bpf_skb_load_bytes(skb, 12, word, 4))
+				return -1;
+			if (word[0] != bpf_htons(ETH_P_8021Q) && word[0] != bpf_htons(ETH_P_8021AD))
+				break;
+		}
+		__builtin_memcpy(at, word, 4);
+		at += 4;
+		c->header += VLAN_TAG;
+		if (bpf_skb_vlan_pop(skb))
+			return -1;
+	}
+	if (skb->vlan_present || bpf_skb_load_bytes(skb, 12, word, 2))
+		return -1;
+	/* What the kernel takes for the protocol decides where it looks for headers. */
+	if (word[0] != skb->protocol)
+		return -1;
+	__builtin_memcpy(at, word, 2);
+	return 0;
+}
+
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffffffff) + (sum >> 32);
+	sum = (sum & 0xffff) + (sum >> 16);
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~sum;
+}
+
+/* wrap4 writes the outer headers as AWS does: time to live 255, no type of service, no
+ * identification, no UDP checksum (RFC 7348 §5 allows that). Without an identification
+ * fragments can't be told apart (RFC 6864 §4), so nobody may make any. */
+static __always_inline int wrap4(struct __sk_buff *skb, const struct copy *c)
+{
+	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length;
+	struct outer4 o = {
+		.ethernet.h_proto = bpf_htons(ETH_P_IP),
+		.ip.version = 4,
+		.ip.ihl = 5,
+		.ip.tot_len = bpf_htons(sizeof(struct iphdr) + length),
+		.ip.frag_off = bpf_htons(0x4000), /* don't fragment */
+		.ip.ttl = 255,
+		.ip.protocol = PROTO_UDP,
+		.ip.saddr = c->way.ipv4_src,
+		.ip.daddr = c->target[3],
+		.udp.source = c->way.sport,
+		.udp.dest = c->way.dport,
+		.udp.len = bpf_htons(length),
+		.vxlan.flags = bpf_htonl(VXLAN_FLAGS),
+		.vxlan.vni = bpf_htonl(c->vni << 8),
+	};
+
+	o.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&o.ip, sizeof(o.ip), 0));
+	return bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0);
+}
+
+struct summing {
+	struct __sk_buff *skb;
+	__u32 off, left;
+	__s64 sum;
+};
+
+static long sum_chunk(__u32 i, struct summing *s)
+{
+	__u32 zero = 0, n = s->left;
+	__u64 *to = bpf_map_lookup_elem(&chunk, &zero);
+
+	if (!to)
+		return 1;
+	if (n >= CHUNK) {
+		if (bpf_skb_load_bytes(s->skb, s->off, to, CHUNK))
+			return 1;
+		n = CHUNK;
+	} else {
+		for (int w = 0; w < CHUNK / 8; w++)
+			to[w] = 0;
+		if (n == 0 || bpf_skb_load_bytes(s->skb, s->off, to, n))
+			return 1;
+	}
+	s->sum = bpf_csum_diff(NULL, 0, (__be32 *)to, CHUNK, s->sum);
+	s->off += n;
+	s->left -= n;
+	return s->left == 0;
+}
+
+/* wrap6 is wrap4 with a UDP checksum, which IPv6 wants (RFC 8200 §8.1). The frame is cut
+ * to its length already. */
+static __always_inline int wrap6(struct __sk_buff *skb, const struct copy *c)
+{
+	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length, check;
+	struct outer6 o = {
+		.ethernet.h_proto = bpf_htons(ETH_P_IPV6),
+		.ip.version = 6,
+		.ip.payload_len = bpf_htons(length),
+		.ip.nexthdr = PROTO_UDP,
+		.ip.hop_limit = 255,
+		.udp.source = c->way.sport,
+		.udp.dest = c->way.dport,
+		.udp.len = bpf_htons(length),
+		.vxlan.flags = bpf_htonl(VXLAN_FLAGS),
+		.vxlan.vni = bpf_htonl(c->vni << 8),
+	};
+	struct summing s = { .skb = skb, .off = ETH_HLEN + sizeof(struct ipv6hdr), .left = length };
+	__u32 pseudo[2] = { bpf_htonl(length), bpf_htonl(PROTO_UDP) };
+
+	__builtin_memcpy(&o.ip.saddr, c->way.ipv6_src, 16);
+	__builtin_memcpy(&o.ip.daddr, c->target, 16);
+	if (bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0))
+		return -1;
+	s.sum = bpf_csum_diff(NULL, 0, (__be32 *)&o.ip.saddr, 32, 0);
+	s.sum = bpf_csum_diff(NULL, 0, pseudo, sizeof(pseudo), s.sum);
+	if (bpf_loop(0xffff / CHUNK + 1, sum_chunk, &s, 0) < 0 || s.left)
+		return -1;
+	check = fold(s.sum);
+	if (check == 0)
+		check = 0xffff;
+	return bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr) + 6, &check, 2, 0);
+}
+
+/* wrap turns a frame without tags into its copy. frame is how long it was on the wire. */
+static __always_inline int wrap(struct __sk_buff *skb, const struct copy *c, __u32 frame)
+{
+	__u32 inner = c->header, outer, ip;
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+
+	if (c->ipv6) {
+		ip = sizeof(struct ipv6hdr);
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
+	} else {
+		ip = sizeof(struct iphdr);
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	}
+	outer = ip + sizeof(struct udphdr) + sizeof(struct vxlan);
+	if (inner < ETH_HLEN || inner > sizeof(c->ethernet))
+		return -1;
+	flags |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct vxlan) + inner);
+	if (bpf_skb_adjust_room(skb, outer + inner, BPF_ADJ_ROOM_MAC, flags))
+		return -1;
+	if (bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
+		return -1;
+	if (c->length < frame && bpf_skb_change_tail(skb, ETH_HLEN + outer + c->length, 0))
+		return -1;
+	return c->ipv6 ? wrap6(skb, c) : wrap4(skb, c);
+}
+
+#endif
