@@ -258,6 +258,6 @@ func (n networkInterface) addresses() []netip.Addr {
 }
 
 func (k *mirrorChecker) counters(ctx context.Context) (sluice.SessionCounters, error) {
-	all, err := k.metrics.sessions(ctx)
-	return all[k.session.ID], err
+	now, err := k.metrics.read(ctx)
+	return now.sessions[k.session.ID], err
 }

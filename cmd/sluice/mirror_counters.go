@@ -54,17 +54,23 @@ func (c *connection) metrics(s *shell) (metricsReader, error) {
 	return metricsReader{"http://" + net.JoinHostPort(host, port) + "/metrics"}, nil
 }
 
-// sessions reads the counters of all sessions, by id.
-func (m metricsReader) sessions(ctx context.Context) (map[string]sluice.SessionCounters, error) {
+// mirrorReading is what /metrics says of mirroring at one moment.
+type mirrorReading struct {
+	sessions map[string]sluice.SessionCounters // by id
+	attached map[string]bool                   // the sources that packets meet, by interface id
+}
+
+// read reads the metrics of mirroring.
+func (m metricsReader) read(ctx context.Context) (mirrorReading, error) {
 	ctx, cancel := context.WithTimeout(ctx, metricsTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read counters: %w", err)
+		return mirrorReading{}, fmt.Errorf("read counters: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, err
+		return mirrorReading{}, err
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxMetrics))
@@ -72,15 +78,38 @@ func (m metricsReader) sessions(ctx context.Context) (map[string]sluice.SessionC
 		err = errors.New(resp.Status)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read counters: %w", err)
+		return mirrorReading{}, fmt.Errorf("read counters: %w", err)
 	}
-	return parseSessionMetrics(string(text))
+	return parseMirrorMetrics(string(text))
 }
 
-// parseSessionMetrics finds the metrics of sessions in the text format of
+// awaitSession waits until packets meet a session: its source is attached, and the
+// data plane counts for it.
+func (m metricsReader) awaitSession(ctx context.Context, session mirrorSession, wait time.Duration) (inForce bool, err error) {
+	deadline := time.Now().Add(wait)
+	for {
+		now, err := m.read(ctx)
+		if err != nil {
+			return false, err
+		}
+		if _, counted := now.sessions[session.ID]; counted && now.attached[session.InterfaceID] {
+			return true, nil
+		}
+		if time.Now().After(deadline) {
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(pollInterval / 4):
+		}
+	}
+}
+
+// parseMirrorMetrics finds the metrics of mirroring in the text format of
 // Prometheus. Ids and directions need no escapes.
-func parseSessionMetrics(text string) (map[string]sluice.SessionCounters, error) {
-	out := map[string]sluice.SessionCounters{}
+func parseMirrorMetrics(text string) (mirrorReading, error) {
+	out := mirrorReading{sessions: map[string]sluice.SessionCounters{}, attached: map[string]bool{}}
 	for line := range strings.Lines(text) {
 		name, rest, ok := strings.Cut(strings.TrimSpace(line), "{")
 		if !ok || !strings.HasPrefix(name, mirrorMetricPrefix) {
@@ -88,14 +117,18 @@ func parseSessionMetrics(text string) (map[string]sluice.SessionCounters, error)
 		}
 		labels, value, ok := strings.Cut(rest, "} ")
 		if !ok {
-			return nil, fmt.Errorf("read counters: line %q", line)
+			return out, fmt.Errorf("read counters: line %q", line)
 		}
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			return nil, fmt.Errorf("read counters: line %q: %w", line, err)
+			return out, fmt.Errorf("read counters: line %q: %w", line, err)
+		}
+		if name == sourceAttachedMetric {
+			out.attached[label(labels, "network_interface")] = n == 1
+			continue
 		}
 		session, direction := label(labels, "session"), label(labels, "direction")
-		c := out[session]
+		c := out.sessions[session]
 		side := &c.Ingress
 		if direction == sluice.TrafficEgress {
 			side = &c.Egress
@@ -108,7 +141,7 @@ func parseSessionMetrics(text string) (map[string]sluice.SessionCounters, error)
 				counter.Bytes = uint64(n)
 			}
 		}
-		out[session] = c
+		out.sessions[session] = c
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // The tags that cap a session's copies, an extension of Sluice.
@@ -17,6 +18,9 @@ const (
 
 // maxSessionNumber is the last session number (CreateTrafficMirrorSession).
 const maxSessionNumber = 32766
+
+// mirrorWait is how long create waits: agents need milliseconds.
+const mirrorWait = 5 * time.Second
 
 // numberTries bounds how often the next free number is looked for when somebody
 // else takes it meanwhile.
@@ -32,7 +36,7 @@ type mirrorPlan struct {
 }
 
 func mirrorCreate(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice mirror create", "", "Makes a session that copies packets of a source to a target, and with it the target\nand the filter where they are not there yet.")
+	f := newFlags("sluice mirror create", "", "Makes a session that copies packets of a source to a target, and with it the target\nand the filter where they are not there yet. Waits until packets meet it.")
 	var conn connection
 	var plan mirrorPlan
 	f.StringVar(&plan.source, "source", "", "`INTERFACE` whose packets are copied")
@@ -46,6 +50,7 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 	f.Uint64Var(&plan.packetsPerSecond, "max-packets", 0, "copy at most so many packets per second: `N`")
 	f.Uint64Var(&plan.bytesPerSecond, "max-bytes", 0, "copy at most so many bytes per second: `N`")
 	f.StringVar(&plan.description, "description", "", "`TEXT` to keep with it")
+	noWait := f.Bool("no-wait", false, "do not wait until packets meet it")
 	conn.register(f)
 	f.notes = matchNotes
 	if _, err := f.parse(s, args, 0, 0); err != nil {
@@ -70,11 +75,32 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 	}
 	p := startProgress(s.stderr, "making a session")
 	id, err := createMirror(ctx, ec2{c.config}, plan, rules)
+	if err == nil && !*noWait {
+		err = awaitMirror(ctx, s, &conn, ec2{c.config}, id)
+	}
 	p.done()
 	if err != nil {
 		return err
 	}
 	return showMirror(ctx, s, &conn, ec2{c.config}, id)
+}
+
+// awaitMirror waits until packets meet a session. That its device is not there is no
+// failure: it is mirrored when it comes.
+func awaitMirror(ctx context.Context, s *shell, conn *connection, e ec2, id string) error {
+	session, err := findSession(ctx, e, id)
+	if err != nil {
+		return err
+	}
+	reader, err := conn.metrics(s)
+	if err != nil {
+		return nil // said when the counters are shown
+	}
+	inForce, err := reader.awaitSession(ctx, session, mirrorWait)
+	if err == nil && !inForce {
+		fmt.Fprintf(s.stderr, "session %s is made, and not in force after %s: is its device there? The server's log tells why\n", id, mirrorWait)
+	}
+	return err
 }
 
 // createMirror makes what the plan needs. When something fails, what was made

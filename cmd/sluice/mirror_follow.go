@@ -2,16 +2,29 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice"
 )
 
+// probeTries is how often a probe is sent before it counts as lost.
+const probeTries = 4
+
 // follow sends a small probe, then one of full size, and says what became of them.
 func (k *mirrorChecker) follow(ctx context.Context, p probe, device net.Interface) error {
+	inForce, err := k.metrics.awaitSession(ctx, k.session, k.wait)
+	if err != nil {
+		return err
+	}
+	if !inForce {
+		k.say("copy", stepFailed, "the session is not in force at the source: the server's log tells why")
+		return nil
+	}
 	small, err := k.track(ctx, p.frame(device.HardwareAddr, 0))
 	if err != nil {
 		return err
@@ -69,18 +82,25 @@ func (k *mirrorChecker) track(ctx context.Context, sent []byte) (trackedProbe, e
 	if err != nil {
 		return t, err
 	}
-	sentAt := time.Now()
-	deadline := sentAt.Add(k.wait)
-	if err := sendFrame(netns, device, sent); err != nil {
-		return t, err
-	}
-	if arrivals != nil {
-		if err := t.awaitArrival(arrivals, k.session.VNI, sentAt, deadline); err != nil {
+	// A first packet may wait for a neighbour's answer, or fall away over it.
+	for deadline := time.Now().Add(k.wait); ; {
+		if err := sendFrame(netns, device, sent); err != nil {
 			return t, err
 		}
-	}
-	if err := k.awaitCounters(ctx, &t, before.Egress, deadline); err != nil {
-		return t, err
+		sentAt := time.Now()
+		again := sentAt.Add(k.wait / probeTries)
+		if arrivals != nil {
+			if err := t.awaitArrival(arrivals, k.session.VNI, sentAt, again); err != nil {
+				return t, err
+			}
+		}
+		settled, err := k.awaitCounters(ctx, &t, before.Egress, again)
+		if err != nil {
+			return t, err
+		}
+		if t.arrived || settled && !t.watched || time.Now().After(deadline) {
+			break
+		}
 	}
 	// An error comes at once or, from neighbours that don't answer, after seconds.
 	until := time.Now().Add(50 * time.Millisecond)
@@ -104,24 +124,27 @@ func (t *trackedProbe) awaitArrival(w *packetWatch, vni uint32, sentAt, deadline
 	}
 }
 
-// awaitCounters reads the session's counters until they have moved.
-func (k *mirrorChecker) awaitCounters(ctx context.Context, t *trackedProbe, before sluice.MirrorCounters, deadline time.Time) error {
+// awaitCounters reads the session's counters until they tell what became of a
+// packet.
+func (k *mirrorChecker) awaitCounters(ctx context.Context, t *trackedProbe, before sluice.MirrorCounters, deadline time.Time) (settled bool, err error) {
 	for {
 		now, err := k.counters(ctx)
 		if err != nil {
-			return err
+			return false, err
 		}
 		for _, m := range mirrorMetrics {
 			m.counter(&t.counted).Packets = m.counter(&now.Egress).Packets - m.counter(&before).Packets
 		}
 		c := t.counted
-		settled := c.Mirrored.Packets+c.Capped.Packets+c.NoRoute.Packets+c.Errors.Packets > 0
-		if settled || time.Now().After(deadline) {
-			return nil
+		if c.Mirrored.Packets+c.Capped.Packets+c.NoRoute.Packets+c.Errors.Packets > 0 {
+			return true, nil
+		}
+		if time.Now().After(deadline) {
+			return false, nil
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return false, ctx.Err()
 		case <-time.After(pollInterval / 4):
 		}
 	}
@@ -152,7 +175,7 @@ func (k *mirrorChecker) sayCopy(t trackedProbe) bool {
 	c := t.counted
 	switch {
 	case t.arrived || c.Mirrored.Packets > 0:
-		k.say("copy", stepOK, "the session counts %d matched, %d mirrored", c.Matched.Packets, c.Mirrored.Packets)
+		k.say("copy", stepOK, "made: %s", countedText(c))
 		return true
 	case c.Capped.Packets > 0:
 		k.say("copy", stepFailed, "not copied: the session is over its rate (tags %s, %s)", tagPacketsPerSecond, tagBytesPerSecond)
@@ -182,11 +205,14 @@ func (k *mirrorChecker) sayArrival(t trackedProbe) bool {
 	case t.arrived:
 		k.say("arrival", stepOK, "at %s after %s, in VXLAN network %d from %s to %s", k.target.name(), t.after.Round(10*time.Microsecond), k.session.VNI, t.carrier.source, t.carrier.destination)
 		return true
+	case strings.HasSuffix(t.problem, portUnreachable):
+		k.say("port", stepFailed, "nothing listens on UDP port 4789: %s", t.problem)
+		return false
 	case t.problem != "":
 		k.say("arrival", stepFailed, "%s", t.problem)
 		return false
 	case t.watched:
-		k.say("arrival", stepFailed, "handed to the network, and not seen at %s within %s", k.target.name(), k.wait)
+		k.say("arrival", stepFailed, "handed to the network, and not seen at %s within %s; %s", k.target.name(), k.wait, countedText(t.counted))
 		return false
 	case k.target.ID == "":
 		k.say("arrival", stepUnknown, "the target is a group: sluice receive at its members tells")
@@ -212,7 +238,7 @@ func (k *mirrorChecker) sayPort(t trackedProbe) error {
 	case open:
 		k.say("port", stepOK, "a socket is open on UDP port 4789")
 	case t.problem != "":
-		k.say("port", stepFailed, "nothing listens on UDP port 4789; %s", t.problem)
+		k.say("port", stepFailed, "nothing listens on UDP port 4789: %s", t.problem)
 	default:
 		k.say("port", stepFailed, "nothing listens on UDP port 4789: sluice receive, or a VXLAN device, does")
 	}
@@ -232,7 +258,7 @@ func (k *mirrorChecker) saySize(t trackedProbe) {
 	case t.arrived:
 		k.say("size", stepFailed, "of a frame of %d bytes only %d arrive: the path to the target carries no more; raise its MTU by %d", full, t.inner, want-t.inner)
 	case t.watched:
-		k.say("size", stepFailed, "a small frame arrives, one of %d bytes does not%s", full, prefixed(": ", t.problem))
+		k.say("size", stepFailed, "a small frame arrives, one of %d bytes does not; %s%s", full, countedText(t.counted), prefixed("; ", t.problem))
 	case t.counted.Truncated.Packets > 0:
 		k.say("size", stepFailed, "a frame of %d bytes was cut: the path to the target carries no more", full)
 	case t.problem != "":
@@ -240,6 +266,20 @@ func (k *mirrorChecker) saySize(t trackedProbe) {
 	default:
 		k.say("size", stepUnknown, "a frame of %d bytes was handed to the network uncut", full)
 	}
+}
+
+// countedText is what a session has counted, for people.
+func countedText(c sluice.MirrorCounters) string {
+	var parts []string
+	for _, m := range mirrorMetrics {
+		if n := m.counter(&c).Packets; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, strings.ReplaceAll(m.name, "_", " ")))
+		}
+	}
+	if len(parts) == 0 {
+		return "the session counts nothing"
+	}
+	return "the session counts " + strings.Join(parts, ", ")
 }
 
 func prefixed(prefix, text string) string {

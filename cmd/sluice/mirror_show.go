@@ -86,9 +86,12 @@ func readMirrors(ctx context.Context, s *shell, conn *connection, e ec2) (*mirro
 	}
 	reader, err := conn.metrics(s)
 	if err == nil {
-		v.counters, err = reader.sessions(ctx)
+		var now mirrorReading
+		now, err = reader.read(ctx)
+		v.counters = now.sessions
 	}
 	if err != nil {
+		v.counters = nil
 		fmt.Fprintf(s.stderr, "sluice: no counters: %s\n", describeError(err))
 	}
 	return v, nil

@@ -193,3 +193,24 @@ func mustConfig(t *testing.T, l labConfig) aws.Config {
 	}
 	return cfg
 }
+
+func TestCheckPassesAFirewallOfTheSource(t *testing.T) {
+	l := startMirrorLab(t)
+	l.must("firewall", "create", "edge", "--subnet", "client")
+	listener, err := testnet.ListenPacket(l.Network.Sensor, "udp", "[::]:4789")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	session := l.create("--source", l.source(), "--target", l.sensor())
+	steps, ok := l.check(session.ID)
+	if !ok {
+		t.Errorf("%+v", steps)
+		_, text := httpGet(t, "http://"+l.Admin+"/metrics")
+		for line := range strings.Lines(text) {
+			if !strings.HasPrefix(line, "#") && strings.HasPrefix(line, "sluice_") && !strings.HasSuffix(line, " 0\n") && !strings.Contains(line, "_api_") {
+				t.Log(strings.TrimSpace(line))
+			}
+		}
+	}
+}

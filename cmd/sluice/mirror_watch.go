@@ -149,8 +149,11 @@ func copyOf(frame, sent []byte, vni uint32) (p outerPacket, inner []byte, ok boo
 	return p, inner, true
 }
 
+// portUnreachable is how a host says that nothing listens there.
+const portUnreachable = "port unreachable"
+
 // icmpProblem reads an ICMP error about a copy that went to one of the targets.
-func icmpProblem(frame []byte, vxlan func(netip.Addr) bool) (problem string, ok bool) {
+func icmpProblem(frame []byte, isTarget func(netip.Addr) bool) (problem string, ok bool) {
 	p, ok := parseOuter(frame)
 	if !ok || len(p.payload) < 8 {
 		return "", false
@@ -163,7 +166,7 @@ func icmpProblem(frame []byte, vxlan func(netip.Addr) bool) (problem string, ok 
 		binary.BigEndian.PutUint16(quoted[12:], unix.ETH_P_IP)
 		switch {
 		case kind == 3 && code == 3:
-			what = "port unreachable"
+			what = portUnreachable
 		case kind == 3 && code == 4:
 			what = fmt.Sprintf("too large: the next link carries %d bytes", binary.BigEndian.Uint16(p.payload[6:]))
 		case kind == 3:
@@ -173,7 +176,7 @@ func icmpProblem(frame []byte, vxlan func(netip.Addr) bool) (problem string, ok 
 		binary.BigEndian.PutUint16(quoted[12:], unix.ETH_P_IPV6)
 		switch {
 		case kind == 1 && code == 4:
-			what = "port unreachable"
+			what = portUnreachable
 		case kind == 1:
 			what = fmt.Sprintf("destination unreachable, code %d", code)
 		case kind == 2:
@@ -184,7 +187,7 @@ func icmpProblem(frame []byte, vxlan func(netip.Addr) bool) (problem string, ok 
 		return "", false
 	}
 	q, ok := parseOuter(append(quoted, p.payload[8:]...))
-	if !ok || q.protocol != sluice.ProtocolUDP || len(q.payload) < 4 || binary.BigEndian.Uint16(q.payload[2:]) != receive.Port || !vxlan(q.destination) {
+	if !ok || q.protocol != sluice.ProtocolUDP || len(q.payload) < 4 || binary.BigEndian.Uint16(q.payload[2:]) != receive.Port || !isTarget(q.destination) {
 		return "", false
 	}
 	return fmt.Sprintf("%s says of the copy to %s: %s", p.source, q.destination, what), true

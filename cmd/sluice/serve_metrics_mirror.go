@@ -61,6 +61,20 @@ func collectSession(ch chan<- prometheus.Metric, session string, c sluice.Sessio
 	}
 }
 
+// sourceAttachedMetric tells of each source whether packets meet its sessions.
+const sourceAttachedMetric = mirrorMetricPrefix + "source_attached"
+
+// collectSource writes whether a source is mirrored: without its device, or with a
+// problem, it is not.
+func collectSource(ch chan<- prometheus.Metric, host string, s sluice.MirrorSourceStatus) {
+	attached := 0.0
+	if s.Attached && s.Problem == "" {
+		attached = 1
+	}
+	desc := prometheus.NewDesc(sourceAttachedMetric, "1 while packets of the interface meet its sessions.", []string{"host", "network_interface"}, nil)
+	ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, attached, host, s.InterfaceID)
+}
+
 // addSession adds the counters that one host has of a session.
 func addSession(sum *sluice.SessionCounters, c sluice.SessionCounters) {
 	for _, one := range mirrorMetrics {

@@ -21,9 +21,14 @@ func TestMirrorMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 		"h1": {Sessions: map[string]sluice.SessionCounters{"tms-1": {Ingress: counters(1), Egress: counters(1000)}}},
 		"h2": {Sessions: map[string]sluice.SessionCounters{"tms-1": {Ingress: counters(2)}, "tms-2": {Egress: counters(5)}}},
 	}
+	agents := fixedAgents{{HostID: "h1", Mirrors: []sluice.MirrorSourceStatus{
+		{InterfaceID: "eni-1", Attached: true}, {InterfaceID: "eni-2"}, {InterfaceID: "eni-3", Attached: true, Problem: "no room"}}}}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(datapathMetrics{counters: hosts, firewalls: fixedFirewalls{}, log: slog.New(slog.DiscardHandler)})
+	r.MustRegister(datapathMetrics{counters: hosts, agents: agents, firewalls: fixedFirewalls{}, log: slog.New(slog.DiscardHandler)})
 	expectMetrics(t, r, `
+		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-1"} 1
+		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-2"} 0
+		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-3"} 0
 		sluice_network_mirror_in_bytes_total{session="tms-1"} 600
 		sluice_network_mirror_out_bytes_total{session="tms-1"} 200000
 		sluice_network_packets_mirror_in_total{session="tms-1"} 6
@@ -36,16 +41,19 @@ func TestMirrorMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 
 	w := httptest.NewRecorder()
 	promhttp.HandlerFor(r, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
-	got, err := parseSessionMetrics(w.Body.String())
+	got, err := parseMirrorMetrics(w.Body.String())
 	want := map[string]sluice.SessionCounters{"tms-1": {Ingress: counters(3), Egress: counters(1000)}, "tms-2": {Egress: counters(5)}}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+	if diff := cmp.Diff(want, got.sessions); diff != "" || err != nil {
 		t.Errorf("read back: %v %s", err, diff)
+	}
+	if diff := cmp.Diff(map[string]bool{"eni-1": true, "eni-2": false, "eni-3": false}, got.attached); diff != "" {
+		t.Errorf("read back: %s", diff)
 	}
 }
 
 func TestLargeCountersAreReadBack(t *testing.T) {
-	got, err := parseSessionMetrics(`sluice_traffic_mirror_mirrored_bytes_total{direction="egress",session="tms-1"} 1.5e+12` + "\n")
-	if err != nil || got["tms-1"].Egress.Mirrored.Bytes != 1_500_000_000_000 {
+	got, err := parseMirrorMetrics(`sluice_traffic_mirror_mirrored_bytes_total{direction="egress",session="tms-1"} 1.5e+12` + "\n")
+	if err != nil || got.sessions["tms-1"].Egress.Mirrored.Bytes != 1_500_000_000_000 {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }

@@ -194,7 +194,7 @@ func (v *server) wire() {
 		OperationDeadline: v.config.Operations.Deadline,
 		MaxRows:           v.config.Operations.MaxRows,
 	})
-	v.registry.MustRegister(datapathMetrics{counters: v.fleet, firewalls: v.controller, log: v.log})
+	v.registry.MustRegister(datapathMetrics{counters: v.fleet, agents: v.fleet, firewalls: v.controller, log: v.log})
 }
 
 // serve lets everything work until ctx ends. The doors close first, so that what
