@@ -161,7 +161,9 @@ func TestModifiedSessions(t *testing.T) {
 	d := prepared(t, nil)
 	d.keep("s", "trafficMirrorSessionId", session(1, 1, "&Description=one&PacketLength=100&VirtualNetworkId=7"+tagged("a=1")))
 	before := d.ok("DescribeTrafficMirrorSessions").body
-	item := func(body string) string { return body[strings.Index(body, "<trafficMirrorSessionId>"):strings.Index(body, "</tagSet>")] }
+	item := func(body string) string {
+		return body[strings.Index(body, "<trafficMirrorSessionId>"):strings.Index(body, "</tagSet>")]
+	}
 	if got := item(d.ok("ModifyTrafficMirrorSession?TrafficMirrorSessionId={s}").body); got != item(before) {
 		t.Errorf("an empty change makes\n%s of\n%s", got, item(before))
 	}
