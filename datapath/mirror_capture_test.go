@@ -131,7 +131,7 @@ func settle(taps ...*tap) {
 }
 
 // ipOf finds the IP header behind VLAN tags; 0 where there is none, or where it is
-// neighbour discovery.
+// neighbour discovery or IPv6 multicast.
 func ipOf(f []byte) int {
 	off := 12
 	for off+4 < len(f) {
@@ -142,8 +142,7 @@ func ipOf(f []byte) int {
 		case 0x0800:
 			return off + 2
 		case 0x86dd:
-			if ip := f[off+2:]; len(ip) > 48 && (ip[6] == 58 && ip[40] >= 133 && ip[40] <= 137 ||
-				ip[6] == 0 && ip[40] == 58) { // a report of listeners, behind a hop-by-hop header
+			if ip := f[off+2:]; len(ip) > 40 && (ip[6] == 58 && ip[40] >= 133 && ip[40] <= 137 || ip[24] == 0xff) {
 				return 0
 			}
 			return off + 2

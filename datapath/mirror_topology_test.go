@@ -6,9 +6,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sluice"
 	"sluice/internal/testnet"
@@ -63,7 +67,8 @@ func newMirrorLab(t testing.TB, mtu, uplink int) *mirrorLab {
 	return l
 }
 
-// rules accept everything of both families and directions.
+// allTraffic is rules that accept everything of both families and directions, but for
+// what IPv6 says to multicast groups whenever it likes.
 func allTraffic() []sluice.TrafficMirrorFilterRule {
 	var out []sluice.TrafficMirrorFilterRule
 	for _, d := range []string{sluice.TrafficIngress, sluice.TrafficEgress} {
@@ -74,6 +79,10 @@ func allTraffic() []sluice.TrafficMirrorFilterRule {
 				RuleAction: sluice.MirrorAccept, Protocol: -1, SourceCIDR: p, DestinationCIDR: p,
 			})
 		}
+		out = append([]sluice.TrafficMirrorFilterRule{{
+			ID: "tmfr-multicast", TrafficDirection: d, RuleNumber: 0, RuleAction: sluice.MirrorReject, Protocol: -1,
+			SourceCIDR: netip.MustParsePrefix("::/0"), DestinationCIDR: netip.MustParsePrefix("ff00::/8"),
+		}}, out...)
 	}
 	return out
 }
@@ -140,37 +149,54 @@ func (l *mirrorLab) bulk(from, to string, address netip.Addr, n int) {
 	}
 }
 
+// shortest is how long a copy has to be to tell its flow.
+const shortest = 74
+
 // compare fails unless the copies are the frames of the wire, flow by flow in order, cut
 // to a length if that is not 0.
 func compare(t testing.TB, wire [][]byte, copies []decapsulated, length int) {
 	t.Helper()
-	want, got := map[string][][]byte{}, map[string][][]byte{}
-	ports := map[string]uint16{}
-	for _, f := range wire {
-		want[flowOf(f)] = append(want[flowOf(f)], f)
-	}
-	copies = slices.DeleteFunc(copies, func(c decapsulated) bool { return len(c.frame) >= 42 && !isIP(c.frame) })
+	copies = slices.DeleteFunc(copies, func(c decapsulated) bool { return len(c.frame) >= shortest && !isIP(c.frame) })
 	if len(wire) != len(copies) {
 		t.Errorf("%d copies of %d frames", len(copies), len(wire))
 	}
-	for _, c := range copies {
-		if len(c.frame) < 42 { // too short to tell its flow: by the order of all then
+	want, got := map[string][][]byte{}, map[string][][]byte{}
+	ports := map[string]uint16{}
+	if length > 0 && length < shortest {
+		for _, f := range wire {
+			want[""] = append(want[""], f[:min(len(f), length)])
+		}
+		for _, c := range copies {
 			got[""] = append(got[""], c.frame)
-			continue
 		}
-		k := flowOf(c.frame)
-		got[k] = append(got[k], c.frame)
-		if p, ok := ports[k]; ok && p != c.sport {
-			t.Errorf("copies of one flow have source ports %d and %d", p, c.sport)
+		slices.SortFunc(want[""], bytes.Compare)
+		slices.SortFunc(got[""], bytes.Compare)
+	} else {
+		for _, f := range wire {
+			want[flowOf(f)] = append(want[flowOf(f)], f)
 		}
-		ports[k] = c.sport
+		for _, c := range copies {
+			k := flowOf(c.frame)
+			got[k] = append(got[k], c.frame)
+			if p, ok := ports[k]; ok && p != c.sport {
+				t.Errorf("copies of one flow have source ports %d and %d", p, c.sport)
+			}
+			ports[k] = c.sport
+		}
 	}
-	if got[""] != nil {
-		want = map[string][][]byte{"": wire}
-	}
+	told := 0
 	for k, frames := range want {
+		if told++; told > 4 && t.Failed() {
+			t.Fatal("and more")
+		}
 		if len(got[k]) != len(frames) {
 			t.Errorf("flow %s: %d copies of %d frames", k, len(got[k]), len(frames))
+			for i, f := range frames {
+				if i >= len(got[k]) || !bytes.Equal(f, got[k][i]) {
+					t.Errorf("the first that differs is %d: %x", i, f[:min(len(f), 64)])
+					break
+				}
+			}
 			continue
 		}
 		for i, f := range frames {
@@ -184,6 +210,33 @@ func compare(t testing.TB, wire [][]byte, copies []decapsulated, length int) {
 			}
 		}
 	}
+}
+
+// oneCPU keeps all threads of this process on one CPU, where veths deliver in order.
+func oneCPU(t testing.TB) {
+	t.Helper()
+	var all, one unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		t.Fatal(err)
+	}
+	for cpu := 0; one.Count() == 0; cpu++ {
+		if all.IsSet(cpu) {
+			one.Set(cpu)
+		}
+	}
+	set := func(s *unix.CPUSet) {
+		threads, err := os.ReadDir("/proc/self/task")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range threads {
+			if tid, err := strconv.Atoi(e.Name()); err == nil {
+				unix.SchedSetaffinity(tid, s) // one that has ended needs none
+			}
+		}
+	}
+	set(&one)
+	t.Cleanup(func() { set(&all) })
 }
 
 func isIP(f []byte) bool { return ipOf(f) != 0 }

@@ -75,6 +75,8 @@ struct copy {
 	__u32 header; /* bytes of its Ethernet header, tags included */
 	__u8 ethernet[ETH_HLEN + MAX_TAGS * VLAN_TAG];
 	__u8 ipv6; /* outside */
+	__u8 inner6;
+	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
 };
 
 /* choose finds the target of a flow: the one with the highest score (rendezvous hashing),
@@ -99,20 +101,17 @@ static __always_inline const struct target *choose(const struct delivery *d, __u
 	return best;
 }
 
-/* find_way asks for the route as it is now: an address or a route that changes is
- * followed at once. What it returns is the MTU, or 0 where there is no way. */
-static __always_inline __u32 find_way(struct __sk_buff *skb, const struct delivery *d,
-				      const struct target *t, struct copy *c, __u32 flow)
+static __always_inline long look_up(struct __sk_buff *skb, const struct delivery *d, const struct target *t,
+				    struct copy *c, __u32 flow, __u32 flags)
 {
 	struct bpf_fib_lookup *w = &c->way;
-	__u32 flags = FIB_SKIP_NEIGH;
 
+	__builtin_memset(w, 0, sizeof(*w));
 	w->ifindex = skb->ifindex;
 	w->l4_protocol = PROTO_UDP;
 	w->sport = bpf_htons(PORT_FIRST + flow);
 	w->dport = bpf_htons(4789);
 	w->tot_len = 1; /* of whatever length: the answer holds the MTU then */
-	__builtin_memcpy(c->target, t->addr, 16);
 	if (t->family == FAMILY_IPV4) {
 		w->family = AF_INET;
 		w->ipv4_src = d->source4;
@@ -120,16 +119,30 @@ static __always_inline __u32 find_way(struct __sk_buff *skb, const struct delive
 		if (!d->source4)
 			flags |= FIB_SRC;
 	} else {
-		c->ipv6 = 1;
 		w->family = AF_INET6;
 		__builtin_memcpy(w->ipv6_src, d->source6, 16);
 		__builtin_memcpy(w->ipv6_dst, c->target, 16);
 		if (!d->source6[0] && !d->source6[3])
 			flags |= FIB_SRC;
 	}
-	if (bpf_fib_lookup(skb, w, sizeof(*w), flags) != BPF_FIB_LKUP_RET_SUCCESS)
-		return 0;
-	return w->mtu_result;
+	return bpf_fib_lookup(skb, w, sizeof(*w), flags);
+}
+
+/* find_way asks for the route as it is now: an address or a route that changes is
+ * followed at once. What it returns is the MTU, or 0 where there is no way. */
+static __always_inline __u32 find_way(struct __sk_buff *skb, const struct delivery *d,
+				      const struct target *t, struct copy *c, __u32 flow)
+{
+	long found;
+
+	__builtin_memcpy(c->target, t->addr, 16);
+	c->ipv6 = t->family != FAMILY_IPV4;
+	found = look_up(skb, d, t, c, flow, 0);
+	if (found == BPF_FIB_LKUP_RET_NO_NEIGH) {
+		c->unresolved = 1;
+		found = look_up(skb, d, t, c, flow, FIB_SKIP_NEIGH);
+	}
+	return found == BPF_FIB_LKUP_RET_SUCCESS ? c->way.mtu_result : 0;
 }
 
 /* take_tags takes VLAN tags off the frame, from where the device put them beside it as
@@ -165,6 +178,7 @@ static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
 	if (word[0] != skb->protocol)
 		return -1;
 	__builtin_memcpy(at, word, 2);
+	c->inner6 = word[0] == bpf_htons(ETH_P_IPV6);
 	return 0;
 }
 
@@ -267,30 +281,72 @@ static __always_inline int wrap6(struct __sk_buff *skb, const struct copy *c)
 	return bpf_skb_store_bytes(skb, ETH_HLEN + sizeof(struct ipv6hdr) + 6, &check, 2, 0);
 }
 
-/* wrap turns a frame without tags into its copy. frame is how long it was on the wire. */
-static __always_inline int wrap(struct __sk_buff *skb, const struct copy *c, __u32 frame)
+/* cut shortens a frame, which the kernel only does behind the network header. How long
+ * it is then is for the caller to see. */
+static __always_inline int cut(struct __sk_buff *skb, __u32 to)
 {
-	__u32 inner = c->header, outer, ip;
+	return skb->len > to ? bpf_skb_change_tail(skb, to, 0) : 0;
+}
+
+/* The copies whose bytes are put together anew, since they end before or within the
+ * headers. */
+#define SHORT 64
+
+/* make_room cuts a frame without tags and makes room before it for the outer headers and
+ * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
+static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c, __u32 outer, __u64 flags)
+{
+	__u32 inner = c->header, part = c->length - inner, least;
+	__u8 head[SHORT] = {};
+
+	if (c->length >= SHORT && cut(skb, ETH_HLEN + part) == 0) {
+		if (bpf_skb_adjust_room(skb, outer + inner, BPF_ADJ_ROOM_MAC, flags))
+			return -1;
+		return bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0);
+	}
+	if (c->length > SHORT)
+		return -1;
+	if (c->length <= inner)
+		part = 0;
+	/* The verifier has to see each bound where it is used. */
+	asm volatile("" : "+r"(part));
+	if (part > 0 && part <= sizeof(head) && bpf_skb_load_bytes(skb, ETH_HLEN, head, part))
+		return -1;
+	/* As far as the kernel lets us: up to the transport header, if it knows where that
+	 * is. Behind options or extension headers it is further away. */
+	least = ETH_HLEN + (c->inner6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
+	if (cut(skb, least) && cut(skb, least + 8) && cut(skb, least + 40))
+		return -1;
+	if (skb->len >= ETH_HLEN + outer + c->length)
+		return -1;
+	if (bpf_skb_adjust_room(skb, ETH_HLEN + outer + c->length - skb->len, BPF_ADJ_ROOM_MAC, flags))
+		return -1;
+	if (c->length < inner)
+		inner = c->length;
+	asm volatile("" : "+r"(inner));
+	if (inner == 0 || inner > sizeof(c->ethernet) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
+		return -1;
+	asm volatile("" : "+r"(part));
+	if (part > 0 && part <= sizeof(head))
+		return bpf_skb_store_bytes(skb, ETH_HLEN + outer + c->header, head, part, 0);
+	return 0;
+}
+
+/* wrap turns a frame without tags into its copy. */
+static __always_inline int wrap(struct __sk_buff *skb, const struct copy *c)
+{
+	__u32 outer = sizeof(struct udphdr) + sizeof(struct vxlan);
 	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
+	if (c->header < ETH_HLEN || c->header > sizeof(c->ethernet))
+		return -1;
 	if (c->ipv6) {
-		ip = sizeof(struct ipv6hdr);
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
-	} else {
-		ip = sizeof(struct iphdr);
-		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+		return make_room(skb, c, outer + sizeof(struct ipv6hdr), flags) ? -1 : wrap6(skb, c);
 	}
-	outer = ip + sizeof(struct udphdr) + sizeof(struct vxlan);
-	if (inner < ETH_HLEN || inner > sizeof(c->ethernet))
-		return -1;
-	flags |= BPF_F_ADJ_ROOM_ENCAP_L2(sizeof(struct vxlan) + inner);
-	if (bpf_skb_adjust_room(skb, outer + inner, BPF_ADJ_ROOM_MAC, flags))
-		return -1;
-	if (bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
-		return -1;
-	if (c->length < frame && bpf_skb_change_tail(skb, ETH_HLEN + outer + c->length, 0))
-		return -1;
-	return c->ipv6 ? wrap6(skb, c) : wrap4(skb, c);
+	flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	return make_room(skb, c, outer + sizeof(struct iphdr), flags) ? -1 : wrap4(skb, c);
 }
 
 #endif

@@ -148,7 +148,7 @@ int encap(struct __sk_buff *skb)
 		c.length = mtu - overhead;
 		cut = FATE_TRUNCATED;
 	}
-	if (c.length > 0xffff - overhead || take_tags(skb, &c) || wrap(skb, &c, frame)) {
+	if (c.length > 0xffff - overhead || take_tags(skb, &c) || wrap(skb, &c)) {
 		count(counters, FATE_ERROR, 1, frame);
 		return DROP;
 	}
@@ -157,6 +157,10 @@ int encap(struct __sk_buff *skb)
 		count(counters, cut, 1, c.length);
 	skb->mark = copy_mark;
 	skb->priority = PRIORITY_BULK;
+	/* While the next hop is being resolved a clone waits, and what it has of the original's
+	 * route then misleads it: so it gets a route of its own. */
+	if (c.unresolved)
+		return bpf_redirect_neigh(c.way.ifindex, NULL, 0, 0);
 	next.nh_family = c.way.family;
 	__builtin_memcpy(next.ipv6_nh, c.way.ipv6_dst, 16);
 	return bpf_redirect_neigh(c.way.ifindex, &next, sizeof(next), 0);
