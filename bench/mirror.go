@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,6 +31,7 @@ const sliceLength = 128
 // mirrored is a lab whose gateway copies what arrives from the client.
 type mirrored struct {
 	testnet.LabNetwork
+	server         *testserver.Server
 	ec2            *ec2.Client
 	source, target string // interface ids
 	targetID       string
@@ -41,10 +43,11 @@ type mirrored struct {
 type way struct {
 	name  string
 	begin func(context.Context) (end func() error, err error)
-	count func() (uint64, error) // copies so far; nil where there are none
+	count func() (delivery, error) // copies so far; nil where there are none
 
 	rates  []float64 // Gbit/s of the traffic itself
 	copies []float64 // per second
+	bulk   []float64 // Gbit/s of copies
 }
 
 // benchMirror measures what mirroring costs its source, and how fast slices are
@@ -88,11 +91,12 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	idle := &way{name: "session matches nothing", begin: m.session(0, &m.nothing)}
 	tc := &way{name: "tc mirred into a VXLAN device", begin: m.mirred, count: m.atSensor}
 	sliced := &way{name: "slices", begin: m.session(sliceLength, &m.everything), count: m.atSensor}
-	segment := &way{name: "copy and segment", begin: m.segmented, count: m.atSegments}
-	if err := m.race(ctx, plain, whole, idle, tc, sliced, segment); err != nil {
+	segment := &way{name: "copy and segment, to nowhere", begin: m.segmented, count: m.atSegments}
+	path := &way{name: "copy, segment, tc mirred into a VXLAN device", begin: m.segmentedVXLAN, count: m.atSensor}
+	if err := m.race(ctx, plain, whole, idle, tc, sliced, segment, path); err != nil {
 		return nil, err
 	}
-	for _, w := range []*way{whole, tc, sliced, segment} {
+	for _, w := range []*way{whole, tc, sliced, segment, path} {
 		if medianOf(w.copies) == 0 {
 			return nil, fmt.Errorf("mirror: %s made no copies", w.name)
 		}
@@ -100,8 +104,10 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	return []Result{
 		more("TCP, mirrored whole", "Gbit/s", medianOf(whole.rates), medianOf(plain.rates), "not mirrored", 0.8),
 		more("TCP, mirrored whole", "Gbit/s", medianOf(whole.rates), medianOf(tc.rates), tc.name, 0),
+		more("copies that arrive, mirrored whole", "Gbit/s", medianOf(whole.bulk), medianOf(tc.bulk), tc.name, 0),
 		more("TCP, session matches nothing", "Gbit/s", medianOf(idle.rates), medianOf(plain.rates), "not mirrored", 0.97),
-		more("slices of 128 bytes", "copies/s", medianOf(sliced.copies), medianOf(segment.copies), segment.name, 1.5),
+		more("slices of 128 bytes", "copies/s", medianOf(sliced.copies), medianOf(path.copies), path.name, 1.5),
+		more("slices of 128 bytes", "copies/s", medianOf(sliced.copies), medianOf(segment.copies), segment.name, 0),
 		more("TCP, sliced to 128 bytes", "Gbit/s", medianOf(sliced.rates), medianOf(plain.rates), "not mirrored", 0),
 	}, nil
 }
@@ -130,7 +136,7 @@ func (w *way) measure(ctx context.Context, s *stream) (err error) {
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	time.Sleep(mirrorSettle)
-	copies := func() (uint64, error) { return 0, nil }
+	copies := func() (delivery, error) { return delivery{}, nil }
 	if w.count != nil {
 		copies = w.count
 	}
@@ -147,7 +153,8 @@ func (w *way) measure(ctx context.Context, s *stream) (err error) {
 		return err
 	}
 	w.rates = append(w.rates, float64(bytes)*8/1e9/took)
-	w.copies = append(w.copies, float64(after-before)/took)
+	w.copies = append(w.copies, float64(after.packets-before.packets)/took)
+	w.bulk = append(w.bulk, float64(after.bytes-before.bytes)*8/1e9/took)
 	return s.failure()
 }
 
@@ -168,6 +175,7 @@ func newMirrorServer(binary, dir string, m *mirrored) (*testserver.Server, error
 
 // prepare makes the target and both filters.
 func (m *mirrored) prepare(ctx context.Context, s *testserver.Server) error {
+	m.server = s
 	cfg, err := s.AWSConfig(ctx)
 	if err != nil {
 		return err
@@ -228,9 +236,27 @@ func (m *mirrored) session(packetLength int32, filter *string) func(context.Cont
 		if err != nil {
 			return nil, err
 		}
+		if err := m.awaitAttached(ctx); err != nil {
+			return nil, err
+		}
 		return func() error {
 			_, err := m.ec2.DeleteTrafficMirrorSession(ctx, &ec2.DeleteTrafficMirrorSessionInput{TrafficMirrorSessionId: made.TrafficMirrorSession.TrafficMirrorSessionId})
 			return err
 		}, nil
 	}
+}
+
+// awaitAttached waits until packets of the source meet its session.
+func (m *mirrored) awaitAttached(ctx context.Context) error {
+	line := fmt.Sprintf("network_interface=%q} 1\n", m.source)
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		text, err := m.server.Metrics(ctx)
+		if err != nil {
+			return err
+		}
+		if strings.Contains(text, line) {
+			return nil
+		}
+	}
+	return errors.New("the source was not mirrored within ten seconds")
 }

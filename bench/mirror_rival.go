@@ -7,6 +7,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -35,54 +36,79 @@ func (m *mirrored) inGateway(lines ...string) error {
 	})
 }
 
-// mirred copies with what every Linux has: tc's mirred action into a VXLAN device.
-// The classifier is u32, which any kernel with tc has.
-func (m *mirrored) mirred(context.Context) (func() error, error) {
-	sensor := m.Hosts()[2]
-	err := m.inGateway(
-		fmt.Sprintf("ip link add mirror0 mtu 8900 type vxlan id 1 remote %s dstport 4789 dev sensor0", sensor.IPv4),
+// intoVXLAN are the commands that make a VXLAN device towards the sensor.
+func (m *mirrored) intoVXLAN() []string {
+	return []string{
+		fmt.Sprintf("ip link add mirror0 mtu 8900 type vxlan id 1 remote %s dstport 4789 dev sensor0", m.Hosts()[2].IPv4),
 		"ip link set mirror0 up",
-		"tc qdisc add dev client0 clsact",
-		"tc filter add dev client0 ingress protocol ip u32 match u32 0 0 action mirred egress mirror dev mirror0",
-		"tc filter add dev client0 egress protocol ip u32 match u32 0 0 action mirred egress mirror dev mirror0",
-	)
-	return m.undoTC("mirror0"), err
+	}
 }
 
-// segmented copies into a pair of devices that carries only what fits a wire, and
-// ends there: the plain way to get each packet of a super-packet.
-func (m *mirrored) segmented(context.Context) (func() error, error) {
-	err := m.inGateway(
+// intoSegments are the commands that make a pair of devices which carries only what
+// fits a wire: the plain way to get each packet of a super-packet.
+func intoSegments() []string {
+	return []string{
 		"ip link add segment0 type veth peer name segment1",
 		"ip link set segment0 up", "ip link set segment1 up",
-		"tc qdisc add dev client0 clsact",
-		"tc filter add dev client0 ingress protocol ip u32 match u32 0 0 action mirred egress mirror dev segment0",
-		"tc filter add dev client0 egress protocol ip u32 match u32 0 0 action mirred egress mirror dev segment0",
-	)
-	if err == nil {
-		err = testnet.SetOffload(m.Gateway, "segment0", false, testnet.TSO, testnet.GSO, testnet.TXChecksum)
+		"ethtool -K segment0 tso off gso off tx off",
 	}
-	return m.undoTC("segment0"), err
 }
 
-func (m *mirrored) undoTC(device string) func() error {
+// copyTo are the commands that copy what enters and leaves the source to a device.
+// The classifier is u32, which any kernel with tc has.
+func copyTo(device string) []string {
+	return []string{
+		"tc qdisc add dev client0 clsact",
+		"tc filter add dev client0 ingress protocol ip u32 match u32 0 0 action mirred egress mirror dev " + device,
+		"tc filter add dev client0 egress protocol ip u32 match u32 0 0 action mirred egress mirror dev " + device,
+	}
+}
+
+// mirred copies with what every Linux has: tc's mirred action into a VXLAN device.
+func (m *mirrored) mirred(context.Context) (func() error, error) {
+	return m.tc("mirror0", m.intoVXLAN(), copyTo("mirror0"))
+}
+
+// segmented copies into the pair, and ends there.
+func (m *mirrored) segmented(context.Context) (func() error, error) {
+	return m.tc("segment0", intoSegments(), copyTo("segment0"))
+}
+
+// segmentedVXLAN copies through the pair into a VXLAN device, so that each packet of
+// the wire reaches the sensor by itself.
+func (m *mirrored) segmentedVXLAN(context.Context) (func() error, error) {
+	end, err := m.tc("segment0", m.intoVXLAN(), intoSegments(), []string{
+		"tc qdisc add dev segment1 clsact",
+		"tc filter add dev segment1 ingress protocol ip u32 match u32 0 0 action mirred egress redirect dev mirror0",
+	}, copyTo("segment0"))
+	return func() error { return errors.Join(end(), m.inGateway("ip link del mirror0")) }, err
+}
+
+// tc runs the commands; end undoes the copying and removes a device.
+func (m *mirrored) tc(device string, commands ...[]string) (end func() error, err error) {
 	return func() error {
 		return errors.Join(m.inGateway("tc qdisc del dev client0 clsact"), m.inGateway("ip link del "+device))
-	}
+	}, m.inGateway(slices.Concat(commands...)...)
 }
 
-// atSensor counts the packets that have reached the sensor.
-func (m *mirrored) atSensor() (uint64, error) { return received(m.Sensor, "eth0") }
+// delivery is what a device has received.
+type delivery struct{ packets, bytes uint64 }
 
-// atSegments counts the packets that came out of the pair.
-func (m *mirrored) atSegments() (uint64, error) { return received(m.Gateway, "segment1") }
+// atSensor is what has reached the sensor.
+func (m *mirrored) atSensor() (delivery, error) { return received(m.Sensor, "eth0") }
 
-func received(netns, device string) (n uint64, err error) {
+// atSegments is what came out of the pair.
+func (m *mirrored) atSegments() (delivery, error) { return received(m.Gateway, "segment1") }
+
+func received(netns, device string) (d delivery, err error) {
 	err = testnet.Do(netns, func() error {
-		n, err = linkCounter(device, "rx_packets")
+		if d.packets, err = linkCounter(device, "rx_packets"); err != nil {
+			return err
+		}
+		d.bytes, err = linkCounter(device, "rx_bytes")
 		return err
 	})
-	return n, err
+	return d, err
 }
 
 // stream is TCP from the client to the server, as fast as it goes.
