@@ -55,16 +55,17 @@ type mirrorRule struct {
 }
 
 type mirrorSession struct {
-	_          structs.HostLayout
-	Slot       uint32
-	Delivery   uint32
-	PacketCost uint64
-	ByteCost   uint64
-	Dns        uint32
-	Resolvers  uint32
-	Resolver   [8][2]uint64
-	Rules      [2]uint32
-	Rule       [2][64]mirrorRule
+	_              structs.HostLayout
+	Slot           uint32
+	Delivery       uint32
+	PacketCost     uint64
+	ByteCost       uint64
+	Dns            uint32
+	Resolvers      uint32
+	Resolver       [8][2]uint64
+	ResolverFamily [8]uint8
+	Rules          [2]uint32
+	Rule           [2][64]mirrorRule
 }
 
 type mirrorSessionCounters struct {

@@ -31,7 +31,8 @@ func encodeSession(s sluice.MirrorSession) (mirrorSession, error) {
 	}
 	out.Resolvers = uint32(len(s.Resolvers))
 	for i, r := range s.Resolvers {
-		out.Resolver[i] = words(r)
+		r = r.Unmap()
+		out.Resolver[i], out.ResolverFamily[i] = words(r), familyOf(r)
 	}
 	for _, r := range s.Rules {
 		direction := 0

@@ -297,6 +297,7 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 to)
 static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c, __u32 outer, __u64 flags)
 {
 	__u32 inner = c->header, part = c->length - inner, least;
+	__s32 over;
 	__u8 head[SHORT] = {};
 
 	if (c->length >= SHORT && cut(skb, ETH_HLEN + part) == 0) {
@@ -316,6 +317,10 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c
 	 * is. Behind options or extension headers it is further away. */
 	least = ETH_HLEN + (c->inner6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
 	if (cut(skb, least) && cut(skb, least + 8) && cut(skb, least + 40))
+		return -1;
+	/* All of it is overwritten: what is left over may go from anywhere. */
+	over = skb->len - least;
+	if (over > 0 && over <= 40 && bpf_skb_adjust_room(skb, -over, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_NO_CSUM_RESET))
 		return -1;
 	if (skb->len >= ETH_HLEN + outer + c->length)
 		return -1;

@@ -36,6 +36,7 @@ struct session {
 	__u32 dns; /* traffic with the resolvers is mirrored whatever the rules say */
 	__u32 resolvers;
 	__u64 resolver[RESOLVERS_PER_SESSION][2];
+	__u8 resolver_family[RESOLVERS_PER_SESSION]; /* FAMILY_… */
 	__u32 rules[2]; /* how many, by direction: egress, ingress */
 	struct rule rule[2][RULES_PER_DIRECTION];
 };

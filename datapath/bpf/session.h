@@ -70,6 +70,8 @@ static __always_inline int is_resolver_traffic(const struct session *s, const st
 	for (__u32 i = 0; i < RESOLVERS_PER_SESSION; i++) {
 		if (i >= s->resolvers)
 			break;
+		if (p->key.family != s->resolver_family[i])
+			continue;
 		from |= p->key.src[0] == s->resolver[i][0] && p->key.src[1] == s->resolver[i][1];
 		to |= p->key.dst[0] == s->resolver[i][0] && p->key.dst[1] == s->resolver[i][1];
 	}
