@@ -331,3 +331,33 @@ func TestCountersCarryTheirError(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestMirrorsAreAppliedReportedAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const failures = 3
+		var log bytes.Buffer
+		d := &fakeDatapath{mirror: func(attempt int, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus {
+			s := sluice.MirrorSourceStatus{InterfaceID: sources[0].Interface.ID, Problem: "no room"}
+			if attempt > failures {
+				s = sluice.MirrorSourceStatus{InterfaceID: s.InterfaceID, Attached: true}
+			}
+			return []sluice.MirrorSourceStatus{s}
+		}}
+		a, c := start(t, d, &log)
+		desired := state(1)
+		desired.Mirrors = []sluice.MirrorSource{{Interface: sluice.InterfaceRef{ID: "eni-1"}}}
+		a.SetDesired(desired)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(d.mirrored) != failures+1 {
+			t.Errorf("%d attempts", len(d.mirrored))
+		}
+		reports := c.reports()
+		if reports[0].Mirrors[0].Problem == "" || !reports[len(reports)-1].Mirrors[0].Attached {
+			t.Errorf("reported %v", reports)
+		}
+		if n := strings.Count(log.String(), "mirror of eni-1: no room"); n != 1 {
+			t.Errorf("%d log lines of one problem:\n%s", n, &log)
+		}
+	})
+}
