@@ -102,8 +102,8 @@ func (k *mirrorChecker) print(s *shell, conn *connection) error {
 			return err
 		}
 	}
-	if k.failed() {
-		return fmt.Errorf("session %s does not get its copies to the target", k.session.ID)
+	if i := slices.IndexFunc(k.steps, func(step checkStep) bool { return step.Result == stepFailed }); i >= 0 {
+		return fmt.Errorf("session %s fails at the step %s", k.session.ID, k.steps[i].Step)
 	}
 	return nil
 }

@@ -8,16 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// The tags that cap a session's copies, an extension of Sluice.
-const (
-	tagPacketsPerSecond = "sluice:packets-per-second"
-	tagBytesPerSecond   = "sluice:bytes-per-second"
+	"sluice"
 )
-
-// maxSessionNumber is the last session number (CreateTrafficMirrorSession).
-const maxSessionNumber = 32766
 
 // mirrorWait is how long create waits: agents need milliseconds.
 const mirrorWait = 5 * time.Second
@@ -210,10 +203,10 @@ func makeSession(ctx context.Context, e ec2, plan mirrorPlan, source, target, fi
 	}
 	var tags []ec2Tag
 	if plan.packetsPerSecond > 0 {
-		tags = append(tags, ec2Tag{tagPacketsPerSecond, strconv.FormatUint(plan.packetsPerSecond, 10)})
+		tags = append(tags, ec2Tag{sluice.TagPacketsPerSecond, strconv.FormatUint(plan.packetsPerSecond, 10)})
 	}
 	if plan.bytesPerSecond > 0 {
-		tags = append(tags, ec2Tag{tagBytesPerSecond, strconv.FormatUint(plan.bytesPerSecond, 10)})
+		tags = append(tags, ec2Tag{sluice.TagBytesPerSecond, strconv.FormatUint(plan.bytesPerSecond, 10)})
 	}
 	setTags(create, "traffic-mirror-session", tags)
 	for try := 1; ; try++ {
@@ -247,7 +240,7 @@ func freeNumber(ctx context.Context, e ec2, source string) (int, error) {
 	for _, s := range sessions {
 		used[s.Number] = true
 	}
-	for n := 1; n <= maxSessionNumber; n++ {
+	for n := 1; n <= sluice.MaxSessionNumber; n++ {
 		if !used[n] {
 			return n, nil
 		}

@@ -187,7 +187,7 @@ func (v *mirrorView) print(s *shell, one mirrorSession, filter mirrorFilter) err
 	if one.Description != "" {
 		t.add("description", one.Description)
 	}
-	for _, tag := range []string{tagPacketsPerSecond, tagBytesPerSecond} {
+	for _, tag := range []string{sluice.TagPacketsPerSecond, sluice.TagBytesPerSecond} {
 		if value := tagValue(one.Tags, tag); value != "" {
 			t.add("at most", value+" "+strings.ReplaceAll(strings.TrimPrefix(tag, "sluice:"), "-", " "))
 		}

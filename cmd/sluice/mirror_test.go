@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/google/go-cmp/cmp"
 
+	"sluice"
 	"sluice/internal/testnet"
 )
 
@@ -69,7 +70,7 @@ func TestMirrorSessionsAreMadeShownAndRemoved(t *testing.T) {
 	l := startMirrorLab(t)
 	first := l.create("--source", l.source(), "--target", l.sensor(), "--vni", "4711", "--packet-length", "128", "--match", "protocol=tcp,destination-port=443",
 		"--max-packets", "1000", "--description", "web", "--dns")
-	if first.Number != 1 || first.VNI != 4711 || first.PacketLength != 128 || tagValue(first.Tags, tagPacketsPerSecond) != "1000" {
+	if first.Number != 1 || first.VNI != 4711 || first.PacketLength != 128 || tagValue(first.Tags, sluice.TagPacketsPerSecond) != "1000" {
 		t.Errorf("made %+v", first)
 	}
 	second := l.create("--source", first.InterfaceID, "--target", first.TargetID, "--filter", first.FilterID)
