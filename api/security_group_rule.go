@@ -46,7 +46,9 @@ type groupPairGiven struct {
 	GroupID     *string `query:"GroupId"`
 	GroupName   *string `query:"GroupName"`
 	UserID      *string `query:"UserId"`
-	VpcID       *string `query:"VpcId"`
+	VpcID       *string `query:"VpcId"` // a group's id says it already
+	PeeringID   *string `query:"VpcPeeringConnectionId"`
+	Peering     *string `query:"PeeringStatus"` // of answers; AWS takes it too
 	Description *string `query:"Description"`
 }
 
@@ -84,6 +86,10 @@ func (in ingressGiven) permissions(account string) ([]control.IPPermission, erro
 		for _, r := range g.Groups {
 			if value(r.UserID) != "" && *r.UserID != account {
 				return nil, sluice.NoSuchResource(sluice.ResourceSecurityGroup, value(r.GroupID)+value(r.GroupName))
+			}
+			if id := value(r.PeeringID); id != "" {
+				return nil, sluice.EC2Errorf(sluice.KindNotFound, "InvalidVpcPeeringConnectionID.NotFound",
+					"The vpcPeeringConnection ID '%s' does not exist", clip(id))
 			}
 			peer := control.GroupPeer{Group: control.SecurityGroupSelector{ID: value(r.GroupID)}, Description: value(r.Description)}
 			if peer.Group.ID == "" { // a client that has both sends both
