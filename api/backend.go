@@ -81,8 +81,9 @@ type Backend interface {
 
 	CreateTags(ctx context.Context, ids []string, tags []sluice.Tag, dryRun bool) error
 	DeleteTags(ctx context.Context, ids []string, selectors []control.EC2TagSelector, dryRun bool) error
-	// EC2Tags returns the tags that EC2 resources were given, by id.
-	EC2Tags(context.Context) (map[string][]sluice.Tag, error)
+	// EC2Tags returns the tags that EC2 resources of some types were given, of every
+	// type without one, by id.
+	EC2Tags(ctx context.Context, resourceTypes ...string) (map[string][]sluice.Tag, error)
 
 	// Inventory is what the EC2 reads show.
 	Inventory(context.Context) (sluice.Inventory, error)

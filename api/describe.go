@@ -203,7 +203,7 @@ func (c *call) inventory(ctx context.Context) (taggedInventory, error) {
 	if err != nil {
 		return taggedInventory{}, err
 	}
-	tags, err := c.backend.EC2Tags(ctx)
+	tags, err := c.backend.EC2Tags(ctx, sluice.ResourceNetworkInterface, sluice.ResourceInstance, sluice.ResourceSubnet, sluice.ResourceVpc)
 	return taggedInventory{inv, tags}, err
 }
 

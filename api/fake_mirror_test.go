@@ -135,6 +135,6 @@ func (b *fakeBackend) DeleteTags(_ context.Context, ids []string, selectors []co
 	return b.ask(ids, selectors, dryRun)
 }
 
-func (b *fakeBackend) EC2Tags(context.Context) (map[string][]sluice.Tag, error) {
+func (b *fakeBackend) EC2Tags(context.Context, ...string) (map[string][]sluice.Tag, error) {
 	return map[string][]sluice.Tag{eniA: {{Key: "role", Value: "source"}}, targetA: fixtureTarget().Tags}, b.ask()
 }

@@ -136,7 +136,11 @@ func allTags(ctx context.Context, c *call) ([]tagDescription, error) {
 		return nil, err
 	}
 	shown := map[string][]resourceTag{}
-	for id, tags := range inv.tags {
+	given, err := c.backend.EC2Tags(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for id, tags := range given {
 		shown[id] = showResourceTags(tags)
 	}
 	scope := c.backend.Scope()

@@ -62,10 +62,10 @@ func sortedTags(tags []sluice.Tag) []sluice.Tag {
 	return out
 }
 
-// EC2Tags returns the tags that were given to EC2 resources, by id. What the
-// inventory calls its own things is not among them.
-func (c *Controller) EC2Tags(ctx context.Context) (map[string][]sluice.Tag, error) {
-	return c.o.Store.EC2Tags(ctx)
+// EC2Tags returns the tags that were given to EC2 resources of some types, of every
+// type without one, by id. What the inventory calls its own things is not among them.
+func (c *Controller) EC2Tags(ctx context.Context, resourceTypes ...string) (map[string][]sluice.Tag, error) {
+	return c.o.Store.EC2Tags(ctx, resourceTypes...)
 }
 
 // CreateTags sets tags of resources, of all of them or of none.

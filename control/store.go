@@ -124,8 +124,9 @@ type SecurityGroupStore interface {
 
 // EC2TagStore keeps the tags of EC2 resources.
 type EC2TagStore interface {
-	// EC2Tags returns the tags that were given to resources, by their id.
-	EC2Tags(ctx context.Context) (map[string][]sluice.Tag, error)
+	// EC2Tags returns the tags that were given to resources of some types, of every
+	// type without one, by the id of the resource.
+	EC2Tags(ctx context.Context, resourceTypes ...string) (map[string][]sluice.Tag, error)
 	// UpdateEC2Tags changes the tags of all resources or of none. known tells whether
 	// a resource exists that the store does not keep.
 	UpdateEC2Tags(ctx context.Context, ids []string, dryRun bool, known func(id string) error, change func(id string, old []sluice.Tag) ([]sluice.Tag, error)) error

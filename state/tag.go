@@ -32,27 +32,33 @@ func loadTags(tx *transaction, id string) ([]sluice.Tag, error) {
 	return t.Tags, err
 }
 
-// tagsOf returns the tags of all resources of a type, or of every type with "", by
-// id.
-func tagsOf(tx *transaction, resourceType string) (map[string][]sluice.Tag, error) {
-	prefix := tagPrefix
-	if resourceType != "" {
-		prefix += resourceType + "/"
+// tagsOf returns the tags of all resources of some types, of every type without one,
+// by id.
+func tagsOf(tx *transaction, resourceTypes ...string) (map[string][]sluice.Tag, error) {
+	out := map[string][]sluice.Tag{}
+	prefixes := []string{tagPrefix}
+	if len(resourceTypes) > 0 {
+		prefixes = nil
 	}
-	all, err := loadAll[resourceTags](tx, prefix)
-	if err != nil {
-		return nil, err
+	for _, t := range resourceTypes {
+		prefixes = append(prefixes, tagPrefix+t+"/")
 	}
-	out := make(map[string][]sluice.Tag, len(all))
-	for _, t := range all {
-		out[t.ID] = t.Tags
+	for _, prefix := range prefixes {
+		all, err := loadAll[resourceTags](tx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range all {
+			out[t.ID] = t.Tags
+		}
 	}
 	return out, nil
 }
 
-// EC2Tags returns the tags that were given to EC2 resources, by id.
-func (s *Store) EC2Tags(ctx context.Context) (map[string][]sluice.Tag, error) {
-	return tagsOf(&transaction{ctx: ctx, kv: s.kv}, "")
+// EC2Tags returns the tags that were given to EC2 resources of some types, of every
+// type without one, by id.
+func (s *Store) EC2Tags(ctx context.Context, resourceTypes ...string) (map[string][]sluice.Tag, error) {
+	return tagsOf(&transaction{ctx: ctx, kv: s.kv}, resourceTypes...)
 }
 
 // UpdateEC2Tags replaces the tags of all resources by what the pure change makes
