@@ -238,7 +238,7 @@ func (k *mirrorChecker) watchIngress(ctx context.Context) error {
 		k.say("filter", stepFailed, "%s, and no packet was mirrored within %s: let traffic flow, and check again", why, k.wait)
 		return nil
 	}
-	k.say("filter", stepOK, "%s; meanwhile %s of the live traffic were mirrored", why, count(int64(n), "packet"))
+	k.say("filter", stepOK, "%s; mirrored meanwhile, of the live traffic: %s", why, count(int64(n), "packet"))
 	k.say("arrival", stepUnknown, "not followed: sluice receive at the target tells")
 	return nil
 }

@@ -33,7 +33,7 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 	var conn connection
 	var plan mirrorPlan
 	f.StringVar(&plan.source, "source", "", "`INTERFACE` whose packets are copied")
-	f.StringVar(&plan.target, "target", "", "`INTERFACE` that gets the copies, a target's tmt-id, or the ARN of a target group")
+	f.StringVar(&plan.target, "target", "", "`INTERFACE` that gets the copies, a target's tmt-id, or the name or ARN of a target group")
 	f.StringVar(&plan.filter, "filter", "", "`TMF-ID` of a filter that is there (default: one is made, of --match)")
 	f.Var(&plan.matches, "match", "`MATCH` (see below), may be repeated")
 	f.BoolVar(&plan.dns, "dns", false, "mirror the traffic with the network's resolver too")
@@ -66,6 +66,9 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 	if err != nil {
 		return err
 	}
+	if plan.target, err = groupARN(plan.target, conn.configFile); err != nil {
+		return err
+	}
 	p := startProgress(s.stderr, "making a session")
 	id, err := createMirror(ctx, ec2{c.config}, plan, rules)
 	if err == nil && !*noWait {
@@ -76,6 +79,21 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 		return err
 	}
 	return showMirror(ctx, s, &conn, ec2{c.config}, id)
+}
+
+// groupARN returns the ARN of a target group that is named as in the configuration,
+// and any other name as it is.
+func groupARN(target, configFile string) (string, error) {
+	config, _, err := findConfig(configFile, configSearch())
+	if err != nil {
+		return "", err
+	}
+	for _, g := range targetGroups(config) {
+		if g.Name == target {
+			return g.Arn, nil
+		}
+	}
+	return target, nil
 }
 
 // awaitMirror waits until packets meet a session. That its device is not there is no

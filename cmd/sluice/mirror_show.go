@@ -105,7 +105,11 @@ func (v *mirrorView) targetName(id string) string {
 	case t.InterfaceID != "":
 		return v.interfaces.nameOf(t.InterfaceID)
 	}
-	return nameOfARN(t.LoadBalancerArn)
+	// loadbalancer/net/NAME/DIGITS
+	if parts := strings.Split(t.LoadBalancerArn, "/"); len(parts) == 4 {
+		return parts[2]
+	}
+	return t.LoadBalancerArn
 }
 
 // summary is packets mirrored in and out, and those that were not.
