@@ -129,6 +129,9 @@ type MirrorSource struct {
 	Sessions   []MirrorSession // at most three, ordered by number
 }
 
+// MaxResolvers is how many resolvers a session can have.
+const MaxResolvers = 8
+
 // MirrorSession is a session with its filter and target resolved.
 type MirrorSession struct {
 	ID           string
@@ -142,7 +145,7 @@ type MirrorSession struct {
 	// DNS says that traffic with Resolvers is mirrored whatever the rules say; without
 	// it, it is not mirrored at all.
 	DNS       bool
-	Resolvers []netip.Addr
+	Resolvers []netip.Addr // at most MaxResolvers
 	// PacketsPerSecond and BytesPerSecond cap the copies; 0 is no cap.
 	PacketsPerSecond, BytesPerSecond uint64
 }

@@ -24,6 +24,10 @@ const (
 	TagBytesPerSecond   = "sluice:bytes-per-second"
 )
 
+// MinBytesPerSecond is the lowest cap on bytes: below it a single packet would wait
+// for seconds.
+const MinBytesPerSecond = 1000
+
 // Caps returns the rates that the tags of a session cap its copies at; 0 is no cap.
 func (s TrafficMirrorSession) Caps() (packets, bytes uint64, err error) {
 	for _, t := range s.Tags {
@@ -34,6 +38,9 @@ func (s TrafficMirrorSession) Caps() (packets, bytes uint64, err error) {
 		n, err := strconv.ParseUint(t.Value, 10, 63)
 		if err != nil {
 			return 0, 0, InvalidValue("Tag "+t.Key, t.Value, "Expecting a whole number of "+capUnit(t.Key)+" per second.")
+		}
+		if into == &bytes && n > 0 && n < MinBytesPerSecond {
+			return 0, 0, InvalidValue("Tag "+t.Key, t.Value, "Expecting at least 1000 bytes per second, or 0 for no cap.")
 		}
 		*into = n
 	}

@@ -82,6 +82,7 @@ func TestSessionsThatAreRefused(t *testing.T) {
 		{session(1, 9, tagged(numbered("k%d=1", 51)...)), "TagLimitExceeded", ""},
 		{session(1, 9, tagged("sluice:packets-per-second=fast")), invalid, "Value (fast) for parameter Tag sluice:packets-per-second is invalid. Expecting a whole number of packets per second."},
 		{session(1, 9, tagged("sluice:bytes-per-second=-1")), invalid, "Value (-1) for parameter Tag sluice:bytes-per-second is invalid. Expecting a whole number of bytes per second."},
+		{session(1, 9, tagged("sluice:bytes-per-second=999")), invalid, "Value (999) for parameter Tag sluice:bytes-per-second is invalid. Expecting at least 1000 bytes per second, or 0 for no cap."},
 		{session(1, 9, "&Foo=1"), "UnknownParameter", "The parameter Foo is not recognized"},
 		{session(1, 1, "&DryRun=true"), invalid, "Session number 1 is already being used on " + eni(1)},
 		{session(1, 0, "&DryRun=true"), invalid, number("0")},

@@ -123,7 +123,7 @@ func (d mirrorDerivation) resolversOf(n sluice.Interface) []netip.Addr {
 	s, _ := d.inventory.Subnet(n.SubnetID)
 	for _, p := range s.CIDRs {
 		a := p.Addr().Next().Next()
-		if p.Addr().Is4() && p.Contains(a) && !d.owned(a) {
+		if p.Addr().Is4() && p.Contains(a) && !d.owned(a) && len(out) < sluice.MaxResolvers {
 			out = append(out, a)
 		}
 	}

@@ -124,8 +124,8 @@ func TestAgentsAreToldWhatToMirror(t *testing.T) {
 	}
 	r.awaitMirrors("two sources", want)
 
-	must(t, r.CreateTags(t.Context(), []string{second.ID}, []sluice.Tag{{Key: sluice.TagBytesPerSecond, Value: "5"}}, false))
-	want[0].Sessions[1].BytesPerSecond = 5
+	must(t, r.CreateTags(t.Context(), []string{second.ID}, []sluice.Tag{{Key: sluice.TagBytesPerSecond, Value: "5000"}}, false))
+	want[0].Sessions[1].BytesPerSecond = 5000
 	r.awaitMirrors("a cap that was changed", want)
 	_, err = r.ModifyTrafficMirrorFilterNetworkServices(t.Context(), r.filter, []string{sluice.NetworkServiceDNS}, nil, false)
 	must(t, err)

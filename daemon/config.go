@@ -74,7 +74,7 @@ type LimitsConfig struct {
 	MirrorFilters           int `yaml:"mirror_filters"`
 	MirrorTargets           int `yaml:"mirror_targets"`
 	MirrorSessions          int `yaml:"mirror_sessions"`
-	MirrorRulesPerFilter    int `yaml:"mirror_rules_per_filter"`    // up to 10
+	MirrorRulesPerFilter    int `yaml:"mirror_rules_per_filter"`    // up to 64
 	MirrorSessionsPerSource int `yaml:"mirror_sessions_per_source"` // up to 3
 	MirrorSourcesPerTarget  int `yaml:"mirror_sources_per_target"`
 	SecurityGroups          int `yaml:"security_groups"`

@@ -12,13 +12,16 @@ var (
 	interfacePattern    = regexp.MustCompile(`^eni-([0-9a-f]{8}|[0-9a-f]{17})$`)
 )
 
-// What the data plane has room for, per filter and per source.
+// What the data plane has room for: per filter, even when all rules are of one
+// direction, per source, and per session.
 const (
-	maxMirrorRules    = 10
+	maxMirrorRules    = 64
 	maxMirrorSessions = 3
-	maxGroupMembers   = 64
-	maxMirrorObjects  = 100_000
+	maxGroupMembers   = 16
+	maxResolvers      = 8
 )
+
+const maxMirrorObjects = 100_000
 
 // validateMirroring checks what mirroring needs of the configuration.
 func (c *Config) validateMirroring(d *configDecoder) {
@@ -37,6 +40,9 @@ func (c *Config) validateMirroring(d *configDecoder) {
 		{"security_group_rules", c.Limits.SecurityGroupRules, 1000},
 	} {
 		requireRange(d, "limits."+limit.key, int64(limit.n), 0, limit.most)
+	}
+	if len(c.Resolvers) > maxResolvers {
+		d.problem("resolvers", "%d addresses, want at most %d", len(c.Resolvers), maxResolvers)
 	}
 	for i, s := range c.Resolvers {
 		if _, err := netip.ParseAddr(s); err != nil {
