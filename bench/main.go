@@ -48,6 +48,11 @@ func run(ctx context.Context, binary, only string) (results []Result, err error)
 	if only != "" && only != "firewall" && only != "mirror" {
 		return nil, fmt.Errorf("-only %s: want firewall or mirror", only)
 	}
+	lock, err := lockBench()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
 	if only != "mirror" {
 		if results, err = benchFirewall(ctx, binary); err != nil {
 			return results, err
