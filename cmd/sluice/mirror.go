@@ -96,13 +96,26 @@ func (n networkInterface) name() string {
 	return netns + "/" + device
 }
 
+// orEmpty makes a list that is not there an empty one: in JSON [] and not null.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 func describeSessions(ctx context.Context, e ec2, parameters url.Values) ([]mirrorSession, error) {
 	return describe(ctx, e, "DescribeTrafficMirrorSessions", parameters, func() (any, func() page[mirrorSession]) {
 		var a struct {
 			Items     []mirrorSession `xml:"trafficMirrorSessionSet>item"`
 			NextToken string          `xml:"nextToken"`
 		}
-		return &a, func() page[mirrorSession] { return page[mirrorSession]{a.Items, a.NextToken} }
+		return &a, func() page[mirrorSession] {
+			for i := range a.Items {
+				a.Items[i].Tags = orEmpty(a.Items[i].Tags)
+			}
+			return page[mirrorSession]{a.Items, a.NextToken}
+		}
 	})
 }
 
@@ -112,7 +125,12 @@ func describeTargets(ctx context.Context, e ec2, parameters url.Values) ([]mirro
 			Items     []mirrorTarget `xml:"trafficMirrorTargetSet>item"`
 			NextToken string         `xml:"nextToken"`
 		}
-		return &a, func() page[mirrorTarget] { return page[mirrorTarget]{a.Items, a.NextToken} }
+		return &a, func() page[mirrorTarget] {
+			for i := range a.Items {
+				a.Items[i].Tags = orEmpty(a.Items[i].Tags)
+			}
+			return page[mirrorTarget]{a.Items, a.NextToken}
+		}
 	})
 }
 
@@ -122,7 +140,15 @@ func describeMirrorFilters(ctx context.Context, e ec2, parameters url.Values) ([
 			Items     []mirrorFilter `xml:"trafficMirrorFilterSet>item"`
 			NextToken string         `xml:"nextToken"`
 		}
-		return &a, func() page[mirrorFilter] { return page[mirrorFilter]{a.Items, a.NextToken} }
+		return &a, func() page[mirrorFilter] {
+			for i := range a.Items {
+				a.Items[i].Ingress = orEmpty(a.Items[i].Ingress)
+				a.Items[i].Egress = orEmpty(a.Items[i].Egress)
+				a.Items[i].Services = orEmpty(a.Items[i].Services)
+				a.Items[i].Tags = orEmpty(a.Items[i].Tags)
+			}
+			return page[mirrorFilter]{a.Items, a.NextToken}
+		}
 	})
 }
 
