@@ -401,3 +401,10 @@ func TestQuotasOfTheConfiguration(t *testing.T) {
 	d.saved["t"] = d.saved["n"]
 	d.refused(session(3, 1, ""), 400, "TrafficMirrorSessionLimitExceeded", "")
 }
+
+func TestCodesOfEC2StayWithEC2(t *testing.T) {
+	d := fixedDoor()
+	d.backend.err = sluice.NoSuchResource(sluice.ResourceVpc, vpcA)
+	d.call(t, serviceEC2, "DescribeVpcs", "").want(t, 400, "InvalidVpcID.NotFound", "The vpc ID '"+vpcA+"' does not exist")
+	d.call(t, serviceFirewall, "ListFirewalls", "{}").want(t, 400, "ResourceNotFoundException", "The vpc ID '"+vpcA+"' does not exist")
+}

@@ -53,6 +53,7 @@ func (d mirrorDerivation) source(n sluice.Interface, sessions []sluice.TrafficMi
 	out := sluice.MirrorSource{Interface: interfaceRefs([]sluice.Interface{n})[0]}
 	out.IPv4, out.IPv6 = n.Primary()
 	slices.SortFunc(sessions, func(a, b sluice.TrafficMirrorSession) int { return cmp.Compare(a.SessionNumber, b.SessionNumber) })
+	resolvers := d.resolversOf(n)
 	for _, s := range sessions {
 		f := d.filters[s.FilterID]
 		// Tags were checked when they were set; a cap that can't be read caps nothing.
@@ -68,7 +69,7 @@ func (d mirrorDerivation) source(n sluice.Interface, sessions []sluice.TrafficMi
 			Targets:          d.addresses(d.targets[s.TargetID], out.IPv4.IsValid()),
 			Rules:            f.Rules,
 			DNS:              slices.Contains(f.NetworkServices, sluice.NetworkServiceDNS),
-			Resolvers:        d.resolversOf(n),
+			Resolvers:        resolvers,
 			PacketsPerSecond: packets,
 			BytesPerSecond:   bytes,
 		})

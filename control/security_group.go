@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	"sluice"
 )
@@ -51,7 +52,7 @@ func (c *Controller) CreateSecurityGroup(ctx context.Context, in CreateSecurityG
 		return none, sluice.MissingParameter("GroupName")
 	case in.Description == "":
 		return none, sluice.MissingParameter("GroupDescription")
-	case !groupTextPattern.MatchString(in.Name) || len(in.Name) > 3 && in.Name[:3] == "sg-":
+	case !groupTextPattern.MatchString(in.Name) || strings.HasPrefix(in.Name, "sg-"):
 		return none, sluice.InvalidValue("GroupName", in.Name, "Expecting at most 255 characters of a-zA-Z0-9 ._-:/()#,@[]+=&;{}!$* that do not begin with sg-.")
 	case in.Name == "default":
 		return none, sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue", "Cannot use reserved security group name: default")
