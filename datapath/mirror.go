@@ -20,9 +20,9 @@ import (
 type mirroring struct {
 	*building
 	t       *mirrorTable
-	links   map[string]bool   // pins that are wanted
-	helpers map[uint32]uint32 // ifindex of the bridge by inode of its namespace
-	encap   *ebpf.Program     // loaded when it is first needed
+	links   map[string]bool          // pins that are wanted
+	helpers map[uint32]uint32        // ifindex of the bridge by inode of its namespace
+	loaded  map[string]*ebpf.Program // of the helper devices, by name
 	paths   map[mirrorPath]bool
 	wanted  map[string]bool // sessions
 	failed  map[string]bool // sources with a problem: what runs for them stays
@@ -49,7 +49,7 @@ func (d *Datapath) ApplyMirrors(ctx context.Context, sources []sluice.MirrorSour
 	m := &mirroring{
 		building: &building{d: d, namespaces: map[string]*namespace{}}, t: d.mirrors,
 		links: map[string]bool{}, helpers: map[uint32]uint32{}, paths: map[mirrorPath]bool{},
-		wanted: map[string]bool{}, failed: map[string]bool{},
+		wanted: map[string]bool{}, failed: map[string]bool{}, loaded: map[string]*ebpf.Program{},
 	}
 	defer m.close()
 	var names []string
@@ -88,9 +88,8 @@ func mirrorProblem(out []sluice.MirrorSourceStatus, err error) []sluice.MirrorSo
 }
 
 func (m *mirroring) close() {
-	if m.encap != nil {
-		// The links keep what they run.
-		if err := m.encap.Close(); err != nil {
+	for _, p := range m.loaded { // the links keep what they run
+		if err := p.Close(); err != nil {
 			m.d.log.Warn("close program", "error", err)
 		}
 	}
@@ -265,7 +264,7 @@ func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	}
 	err := removeLinks(m.t.linksDir(), func(pin string) bool {
 		owner, _, _ := strings.Cut(pin, "_")
-		return m.links[pin] || m.failed[owner] || (len(m.failed) > 0 && owner == "encap")
+		return m.links[pin] || m.failed[owner] || (len(m.failed) > 0 && owner == helperOwner)
 	})
 	if err != nil {
 		return err

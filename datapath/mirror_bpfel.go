@@ -105,11 +105,13 @@ const (
 	mirrorMapFates        = "fates"
 	mirrorMapHelpers      = "helpers"
 	mirrorMapPaths        = "paths"
+	mirrorMapPlans        = "plans"
 	mirrorMapRates        = "rates"
 	mirrorMapSessionSlots = "session_slots"
 	mirrorMapSources      = "sources"
 	mirrorProgEncap       = "encap"
 	mirrorProgMirror      = "mirror"
+	mirrorProgOffer       = "offer"
 	mirrorVarAtIngress    = "at_ingress"
 	mirrorVarCopyMark     = "copy_mark"
 	mirrorVarLinkHeader   = "link_header"
@@ -160,6 +162,7 @@ type mirrorSpecs struct {
 type mirrorProgramSpecs struct {
 	Encap  *ebpf.ProgramSpec `ebpf:"encap"`
 	Mirror *ebpf.ProgramSpec `ebpf:"mirror"`
+	Offer  *ebpf.ProgramSpec `ebpf:"offer"`
 }
 
 // mirrorMapSpecs contains maps before they are loaded into the kernel.
@@ -171,6 +174,7 @@ type mirrorMapSpecs struct {
 	Fates        *ebpf.MapSpec `ebpf:"fates"`
 	Helpers      *ebpf.MapSpec `ebpf:"helpers"`
 	Paths        *ebpf.MapSpec `ebpf:"paths"`
+	Plans        *ebpf.MapSpec `ebpf:"plans"`
 	Rates        *ebpf.MapSpec `ebpf:"rates"`
 	SessionSlots *ebpf.MapSpec `ebpf:"session_slots"`
 	Sources      *ebpf.MapSpec `ebpf:"sources"`
@@ -211,6 +215,7 @@ type mirrorMaps struct {
 	Fates        *ebpf.Map `ebpf:"fates"`
 	Helpers      *ebpf.Map `ebpf:"helpers"`
 	Paths        *ebpf.Map `ebpf:"paths"`
+	Plans        *ebpf.Map `ebpf:"plans"`
 	Rates        *ebpf.Map `ebpf:"rates"`
 	SessionSlots *ebpf.Map `ebpf:"session_slots"`
 	Sources      *ebpf.Map `ebpf:"sources"`
@@ -223,6 +228,7 @@ func (m *mirrorMaps) Close() error {
 		m.Fates,
 		m.Helpers,
 		m.Paths,
+		m.Plans,
 		m.Rates,
 		m.SessionSlots,
 		m.Sources,
@@ -245,12 +251,14 @@ type mirrorVariables struct {
 type mirrorPrograms struct {
 	Encap  *ebpf.Program `ebpf:"encap"`
 	Mirror *ebpf.Program `ebpf:"mirror"`
+	Offer  *ebpf.Program `ebpf:"offer"`
 }
 
 func (p *mirrorPrograms) Close() error {
 	return _MirrorClose(
 		p.Encap,
 		p.Mirror,
+		p.Offer,
 	)
 }
 

@@ -192,7 +192,7 @@ func decapsulate(t testing.TB, frames [][]byte) []decapsulated {
 			if checksum(ip[:20]) != 0 {
 				t.Fatalf("outer IPv4 checksum is wrong: %x", ip[:20])
 			}
-			if ip[0] != 0x45 || ip[1] != 0 || ip[8] != 255 || binary.BigEndian.Uint16(ip[4:]) != 0 ||
+			if ip[0] != 0x45 || ip[1] != 0 || ip[8] != 255 ||
 				binary.BigEndian.Uint16(ip[6:]) != 0x4000 || int(binary.BigEndian.Uint16(ip[2:])) != len(ip) {
 				t.Fatalf("outer IPv4 header: %x, %d bytes", ip[:20], len(ip))
 			}

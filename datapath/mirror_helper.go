@@ -18,11 +18,12 @@ import (
 // only port. A clone that is put on the bridge is cut into the frames of the wire on
 // its way out of it, since the bridge has no offloads, and each of them meets the program
 // encap on its way out of the port, in the same call: nothing is queued, so that nothing
-// is lost or overtaken. The other end of the pair is there for the carrier alone.
+// is lost or overtaken. Before it is cut the clone meets the program offer. The other end of the pair is there for the carrier alone.
 const (
 	helperBridge = "0"
 	helperPort   = "1"
 	helperPeer   = "2"
+	helperOwner  = "helper" // in the names of its pins
 )
 
 // helperMTU is the largest that a veth takes.
@@ -57,16 +58,16 @@ func (m *mirroring) helper(ns *namespace) (uint32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("make helper device in namespace %q: %w", ns.name, err)
 	}
-	pin := fmt.Sprintf("encap_%d_%d", ns.inode, port.Attrs().Index)
-	m.links[pin] = true
-	err = m.put(ns, pin, port, ebpf.AttachTCXEgress, func() (*ebpf.Program, error) {
-		if m.encap == nil {
-			m.encap, err = m.t.load(mirrorProgEncap, map[string]any{mirrorVarCopyMark: m.t.mark})
+	for _, e := range []struct {
+		program string
+		device  netlink.Link
+	}{{mirrorProgEncap, port}, {mirrorProgOffer, bridge}} {
+		pin := fmt.Sprintf("%s_%d_%d", helperOwner, ns.inode, e.device.Attrs().Index)
+		m.links[pin] = true
+		err = m.put(ns, pin, e.device, ebpf.AttachTCXEgress, func() (*ebpf.Program, error) { return m.helperProgram(e.program) })
+		if err != nil {
+			return 0, err
 		}
-		return m.encap, err
-	})
-	if err != nil {
-		return 0, err
 	}
 	// Up means complete.
 	if err := ns.links.LinkSetUp(bridge); err != nil {
@@ -74,6 +75,18 @@ func (m *mirroring) helper(ns *namespace) (uint32, error) {
 	}
 	m.helpers[ns.inode] = uint32(bridge.Attrs().Index)
 	return m.helpers[ns.inode], nil
+}
+
+// helperProgram loads a program of the helper devices once for all namespaces.
+func (m *mirroring) helperProgram(name string) (*ebpf.Program, error) {
+	if p := m.loaded[name]; p != nil {
+		return p, nil
+	}
+	p, err := m.t.load(name, map[string]any{mirrorVarCopyMark: m.t.mark, mirrorVarLinkHeader: uint32(14)})
+	if err == nil {
+		m.loaded[name] = p
+	}
+	return p, err
 }
 
 // findHelper returns bridge and port if they are complete, and removes them if not.
@@ -152,15 +165,15 @@ func (t *mirrorTable) makeHelper(ns *namespace) (bridge, port netlink.Link, err 
 // wire, and IPv6, so that the kernel says nothing of its own on these devices. It runs
 // in their namespace.
 func (t *mirrorTable) configureHelper(name string) error {
-	for _, command := range []uint32{unix.ETHTOOL_STXCSUM, unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO, unix.ETHTOOL_SFLAGS} {
+	for _, command := range []uint32{unix.ETHTOOL_STXCSUM, unix.ETHTOOL_STSO, unix.ETHTOOL_SGSO, unix.ETHTOOL_SSG, unix.ETHTOOL_SFLAGS} {
 		if err := setOffload(name+helperBridge, command, 0); err != nil {
 			return fmt.Errorf("switch off offload %#x of %s: %w", command, name+helperBridge, err)
 		}
 	}
 	settings := [][2]string{
 		// A look-up of a route for packets of a device wants that it forwards.
-		{"ipv4/conf/" + name + helperPort + "/forwarding", "1"},
-		{"ipv6/conf/" + name + helperPort + "/forwarding", "1"},
+		{"ipv4/conf/" + name + helperBridge + "/forwarding", "1"},
+		{"ipv6/conf/" + name + helperBridge + "/forwarding", "1"},
 	}
 	for _, end := range []string{helperBridge, helperPort, helperPeer} {
 		settings = append(settings, [2]string{"ipv6/conf/" + name + end + "/disable_ipv6", "1"})

@@ -217,7 +217,7 @@ func (t *mirrorTable) eachMap(visit func(name string, m **ebpf.Map) error) error
 	}{
 		{mirrorMapSources, &m.Sources}, {mirrorMapDeliveries, &m.Deliveries}, {mirrorMapFates, &m.Fates},
 		{mirrorMapRates, &m.Rates}, {mirrorMapSessionSlots, &m.SessionSlots}, {mirrorMapPaths, &m.Paths},
-		{mirrorMapHelpers, &m.Helpers}, {mirrorMapChunk, &m.Chunk},
+		{mirrorMapHelpers, &m.Helpers}, {mirrorMapChunk, &m.Chunk}, {mirrorMapPlans, &m.Plans},
 	} {
 		if err := visit(e.name, e.m); err != nil {
 			return fmt.Errorf("map %s: %w", e.name, err)

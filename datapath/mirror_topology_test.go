@@ -56,6 +56,8 @@ func newMirrorLab(t testing.TB, mtu, uplink int) *mirrorLab {
 	}{
 		{l.peer, "eth0", false, []testnet.Offload{testnet.TSO, testnet.GSO, testnet.TXChecksum, testnet.GRO}},
 		{l.sensor, "eth0", false, []testnet.Offload{testnet.GRO}},
+		// The uplink is a wire, too.
+		{l.source, "up0", false, []testnet.Offload{testnet.TSO, testnet.TXChecksum}},
 		// Super-packets reach the programs and are cut behind them.
 		{l.source, "eth0", false, []testnet.Offload{testnet.TSO, testnet.TXChecksum}},
 		{l.source, "eth0", true, []testnet.Offload{testnet.GSO, testnet.GRO}},

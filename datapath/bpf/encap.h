@@ -68,15 +68,11 @@ _Static_assert(sizeof(struct outer6) == 2 + 14 + 40 + 8 + 8, "nothing between th
 
 /* What a copy is going to be. */
 struct copy {
-	struct bpf_fib_lookup way;
-	__u32 target[4]; /* its address, IPv4 in the last word */
 	__u32 vni;
 	__u32 length; /* bytes of the frame that go */
 	__u32 header; /* bytes of its Ethernet header, tags included */
 	__u8 ethernet[ETH_HLEN + MAX_TAGS * VLAN_TAG];
-	__u8 ipv6; /* outside */
 	__u8 inner6;
-	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
 };
 
 /* choose finds the target of a flow: the one with the highest score (rendezvous hashing),
@@ -101,48 +97,75 @@ static __always_inline const struct target *choose(const struct delivery *d, __u
 	return best;
 }
 
-static __always_inline long look_up(struct __sk_buff *skb, const struct delivery *d, const struct target *t,
-				    struct copy *c, __u32 flow, __u32 flags)
+static __always_inline long look_up(struct __sk_buff *skb, const struct delivery *d, struct plan *p, __u32 flags)
 {
-	struct bpf_fib_lookup *w = &c->way;
+	struct bpf_fib_lookup *w = &p->way;
 
 	__builtin_memset(w, 0, sizeof(*w));
 	w->ifindex = skb->ifindex;
 	w->l4_protocol = PROTO_UDP;
-	w->sport = bpf_htons(PORT_FIRST + flow);
+	w->sport = bpf_htons(PORT_FIRST + (p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK));
 	w->dport = bpf_htons(4789);
 	w->tot_len = 1; /* of whatever length: the answer holds the MTU then */
-	if (t->family == FAMILY_IPV4) {
+	if (!p->ipv6) {
 		w->family = AF_INET;
 		w->ipv4_src = d->source4;
-		w->ipv4_dst = c->target[3];
+		w->ipv4_dst = p->target[3];
 		if (!d->source4)
 			flags |= FIB_SRC;
 	} else {
 		w->family = AF_INET6;
 		__builtin_memcpy(w->ipv6_src, d->source6, 16);
-		__builtin_memcpy(w->ipv6_dst, c->target, 16);
+		__builtin_memcpy(w->ipv6_dst, p->target, 16);
 		if (!d->source6[0] && !d->source6[3])
 			flags |= FIB_SRC;
 	}
 	return bpf_fib_lookup(skb, w, sizeof(*w), flags);
 }
 
-/* find_way asks for the route as it is now: an address or a route that changes is
- * followed at once. What it returns is the MTU, or 0 where there is no way. */
-static __always_inline __u32 find_way(struct __sk_buff *skb, const struct delivery *d,
-				      const struct target *t, struct copy *c, __u32 flow)
+/* make_plan chooses the target and asks for the route as it is now: an address or a route
+ * that changes is followed at once. */
+static __always_inline void make_plan(struct __sk_buff *skb, const struct delivery *d, struct plan *p)
 {
+	const struct target *t;
 	long found;
 
-	__builtin_memcpy(c->target, t->addr, 16);
-	c->ipv6 = t->family != FAMILY_IPV4;
-	found = look_up(skb, d, t, c, flow, 0);
+	p->mark = skb->mark;
+	p->mtu = 0;
+	p->unresolved = 0;
+	t = choose(d, p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
+	if (!t)
+		return;
+	__builtin_memcpy(p->target, t->addr, 16);
+	p->ipv6 = t->family != FAMILY_IPV4;
+	found = look_up(skb, d, p, 0);
 	if (found == BPF_FIB_LKUP_RET_NO_NEIGH) {
-		c->unresolved = 1;
-		found = look_up(skb, d, t, c, flow, FIB_SKIP_NEIGH);
+		p->unresolved = 1;
+		found = look_up(skb, d, p, FIB_SKIP_NEIGH);
 	}
-	return found == BPF_FIB_LKUP_RET_SUCCESS ? c->way.mtu_result : 0;
+	if (found == BPF_FIB_LKUP_RET_SUCCESS)
+		p->mtu = p->way.mtu_result;
+}
+
+/* overhead is what comes before the frame in an IP packet. */
+static __always_inline __u32 overhead(const struct plan *p)
+{
+	return (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udphdr) +
+	       sizeof(struct vxlan);
+}
+
+/* leave sends a copy on its way. While the next hop is being resolved it waits, and what a
+ * clone has of the original's route then misleads it: so it gets a route of its own. */
+static __always_inline int leave(struct __sk_buff *skb, const struct plan *p)
+{
+	struct bpf_redir_neigh next = { .nh_family = p->way.family };
+
+	skb->mark = copy_mark;
+	skb->priority = PRIORITY_BULK;
+	if (p->unresolved)
+		return bpf_redirect_neigh(p->way.ifindex, NULL, 0, 0);
+	__builtin_memcpy(next.ipv6_nh, p->way.ipv6_dst, 16);
+	return bpf_redirect_neigh(p->way.ifindex, &next, sizeof(next), 0);
 }
 
 /* take_tags takes VLAN tags off the frame, from where the device put them beside it as
@@ -194,7 +217,7 @@ static __always_inline __u16 fold(__u64 sum)
 /* wrap4 writes the outer headers as AWS does: time to live 255, no type of service, no
  * identification, no UDP checksum (RFC 7348 §5 allows that). Without an identification
  * fragments can't be told apart (RFC 6864 §4), so nobody may make any. */
-static __always_inline int wrap4(struct __sk_buff *skb, const struct copy *c)
+static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
 {
 	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length;
 	struct outer4 o = {
@@ -205,10 +228,10 @@ static __always_inline int wrap4(struct __sk_buff *skb, const struct copy *c)
 		.ip.frag_off = bpf_htons(0x4000), /* don't fragment */
 		.ip.ttl = 255,
 		.ip.protocol = PROTO_UDP,
-		.ip.saddr = c->way.ipv4_src,
-		.ip.daddr = c->target[3],
-		.udp.source = c->way.sport,
-		.udp.dest = c->way.dport,
+		.ip.saddr = p->way.ipv4_src,
+		.ip.daddr = p->target[3],
+		.udp.source = p->way.sport,
+		.udp.dest = p->way.dport,
 		.udp.len = bpf_htons(length),
 		.vxlan.flags = bpf_htonl(VXLAN_FLAGS),
 		.vxlan.vni = bpf_htonl(c->vni << 8),
@@ -249,7 +272,7 @@ static long sum_chunk(__u32 i, struct summing *s)
 
 /* wrap6 is wrap4 with a UDP checksum, which IPv6 wants (RFC 8200 §8.1). The frame is cut
  * to its length already. */
-static __always_inline int wrap6(struct __sk_buff *skb, const struct copy *c)
+static __always_inline int wrap6(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
 {
 	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length, check;
 	struct outer6 o = {
@@ -258,8 +281,8 @@ static __always_inline int wrap6(struct __sk_buff *skb, const struct copy *c)
 		.ip.payload_len = bpf_htons(length),
 		.ip.nexthdr = PROTO_UDP,
 		.ip.hop_limit = 255,
-		.udp.source = c->way.sport,
-		.udp.dest = c->way.dport,
+		.udp.source = p->way.sport,
+		.udp.dest = p->way.dport,
 		.udp.len = bpf_htons(length),
 		.vxlan.flags = bpf_htonl(VXLAN_FLAGS),
 		.vxlan.vni = bpf_htonl(c->vni << 8),
@@ -267,8 +290,8 @@ static __always_inline int wrap6(struct __sk_buff *skb, const struct copy *c)
 	struct summing s = { .skb = skb, .off = ETH_HLEN + sizeof(struct ipv6hdr), .left = length };
 	__u32 pseudo[2] = { bpf_htonl(length), bpf_htonl(PROTO_UDP) };
 
-	__builtin_memcpy(&o.ip.saddr, c->way.ipv6_src, 16);
-	__builtin_memcpy(&o.ip.daddr, c->target, 16);
+	__builtin_memcpy(&o.ip.saddr, p->way.ipv6_src, 16);
+	__builtin_memcpy(&o.ip.daddr, p->target, 16);
 	if (bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0))
 		return -1;
 	s.sum = bpf_csum_diff(NULL, 0, (__be32 *)&o.ip.saddr, 32, 0);
@@ -339,19 +362,33 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c
 }
 
 /* wrap turns a frame without tags into its copy. */
-static __always_inline int wrap(struct __sk_buff *skb, const struct copy *c)
+static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
 {
-	__u32 outer = sizeof(struct udphdr) + sizeof(struct vxlan);
 	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
 	if (c->header < ETH_HLEN || c->header > sizeof(c->ethernet))
 		return -1;
-	if (c->ipv6) {
+	if (p->ipv6) {
 		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
-		return make_room(skb, c, outer + sizeof(struct ipv6hdr), flags) ? -1 : wrap6(skb, c);
+		return make_room(skb, c, overhead(p), flags) ? -1 : wrap6(skb, p, c);
 	}
 	flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	return make_room(skb, c, outer + sizeof(struct iphdr), flags) ? -1 : wrap4(skb, c);
+	return make_room(skb, c, overhead(p), flags) ? -1 : wrap4(skb, p, c);
+}
+
+/* wrap_super wraps a super-packet of TCP as it is: the device that it leaves by cuts it
+ * into the frames of the wire, each in a wrapping of its own, or has the kernel do so. */
+static __always_inline int wrap_super(struct __sk_buff *skb, const struct plan *p, struct copy *c)
+{
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
+		      BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	const __u32 outer = sizeof(struct iphdr) + sizeof(struct udphdr) + sizeof(struct vxlan);
+
+	if (bpf_skb_load_bytes(skb, 0, c->ethernet, ETH_HLEN) ||
+	    bpf_skb_adjust_room(skb, outer + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, ETH_HLEN, 0))
+		return -1;
+	return wrap4(skb, p, c);
 }
 
 #endif

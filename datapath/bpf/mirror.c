@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 /* Traffic mirroring. The program mirror runs on both directions of a source, behind the
- * firewall, and puts a clone of what a session wants on a helper device that cuts
- * super-packets into the frames of the wire. The program encap meets each of those
- * behind it and sends it on in VXLAN. docs/adr/0002-mirror-path.md says why. */
+ * firewall, and puts a clone of what a session wants on a helper device. There the
+ * program offer finds the way to its target. The device cuts it into the frames of the
+ * wire, and the program encap meets each of those behind it and sends it on in VXLAN. docs/adr/0002-mirror-path.md says why. */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include "mirror_maps.h"
@@ -112,58 +112,102 @@ int mirror(struct __sk_buff *skb)
 	return NEXT;
 }
 
+/* counters_of finds the counters of the session and direction that a mark tells of. */
+static __always_inline struct session_counters *counters_of(const struct delivery *d, __u32 mark)
+{
+	__u32 key = d->session * 2 + (mark & MARK_INGRESS ? 1 : 0);
+
+	return bpf_map_lookup_elem(&fates, &key);
+}
+
+/* goes_whole tells whether a super-packet can leave as it is: all frames that it will be
+ * cut into fit the way and are wanted whole. Over IPv6 each would need a checksum. */
+static __always_inline int goes_whole(struct __sk_buff *skb, const struct packet *p, const struct plan *plan,
+				      __u32 packet_length)
+{
+	__u32 frame = p->end - p->payload + skb->gso_size;
+
+	return skb->gso_size && p->key.protocol == PROTO_TCP && p->fragment == FRAGMENT_NONE && p->l3 == ETH_HLEN &&
+	       !skb->vlan_present && !plan->ipv6 && frame + overhead(plan) <= plan->mtu &&
+	       (!packet_length || frame <= packet_length) && skb->len + overhead(plan) <= 0xffff;
+}
+
+/* offer meets a clone before it is cut: it finds the way for all frames of it, and sends
+ * it off at once where none of them has to be touched. */
+SEC("tc")
+int offer(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, index = mark & MARK_DELIVERY_MASK, zero = 0;
+	const struct delivery *d = bpf_map_lookup_elem(&deliveries, &index);
+	struct plan *plan = bpf_map_lookup_elem(&plans, &zero);
+	struct session_counters *counters;
+	struct packet p = {};
+	struct copy c = {};
+	__u64 bytes;
+	int parsed;
+
+	if (!(mark & MARK_COPY) || !d || !plan)
+		return DROP;
+	counters = counters_of(d, mark);
+	if (!counters)
+		return DROP;
+	make_plan(skb, d, plan);
+	if (plan->mtu > overhead(plan) + ETH_HLEN && !skb->gso_size)
+		return NEXT;
+	parsed = parse(skb, &p);
+	bytes = frame_bytes(skb, &p);
+	if (plan->mtu <= overhead(plan) + ETH_HLEN) {
+		count(counters, FATE_NO_ROUTE, p.packets, bytes);
+		return DROP;
+	}
+	if (parsed != PARSED || !goes_whole(skb, &p, plan, d->packet_length))
+		return NEXT;
+	c.vni = d->vni;
+	c.length = skb->len;
+	if (wrap_super(skb, plan, &c)) {
+		count(counters, FATE_ERROR, p.packets, bytes);
+		return DROP;
+	}
+	count(counters, FATE_MIRRORED, p.packets, bytes);
+	return leave(skb, plan);
+}
+
+/* encap meets each frame of a clone. */
 SEC("tc")
 int encap(struct __sk_buff *skb)
 {
-	__u32 mark = skb->mark, index = mark & MARK_DELIVERY_MASK;
-	__u32 frame = skb->len + (skb->vlan_present ? VLAN_TAG : 0), overhead, mtu, key;
+	__u32 mark = skb->mark, index = mark & MARK_DELIVERY_MASK, zero = 0, most;
+	__u32 frame = skb->len + (skb->vlan_present ? VLAN_TAG : 0);
 	const struct delivery *d = bpf_map_lookup_elem(&deliveries, &index);
-	struct bpf_redir_neigh next = {};
+	const struct plan *plan = bpf_map_lookup_elem(&plans, &zero);
 	struct session_counters *counters;
-	const struct target *t;
 	struct copy c = {};
 	enum fate cut = FATES;
 
-	if (!(mark & MARK_COPY) || !d)
+	if (!(mark & MARK_COPY) || !d || !plan)
 		return DROP;
-	key = d->session * 2 + (mark & MARK_INGRESS ? 1 : 0);
-	counters = bpf_map_lookup_elem(&fates, &key);
+	counters = counters_of(d, mark);
 	if (!counters)
 		return DROP;
-	t = choose(d, mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
-	mtu = t ? find_way(skb, d, t, &c, mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK) : 0;
-	overhead = (c.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udphdr) +
-		   sizeof(struct vxlan);
-	if (mtu <= overhead + ETH_HLEN) {
-		count(counters, FATE_NO_ROUTE, 1, frame);
-		return DROP;
-	}
 	c.vni = d->vni;
 	c.length = frame;
 	if (d->packet_length && d->packet_length < c.length) {
 		c.length = d->packet_length;
 		cut = FATE_SLICED;
 	}
-	if (mtu - overhead < c.length) {
-		c.length = mtu - overhead;
+	most = plan->mtu - overhead(plan);
+	if (most < c.length) {
+		c.length = most;
 		cut = FATE_TRUNCATED;
 	}
-	if (c.length > 0xffff - overhead || take_tags(skb, &c) || wrap(skb, &c)) {
+	if (plan->mark != mark || c.length > 0xffff - overhead(plan) || take_tags(skb, &c) || wrap(skb, plan, &c)) {
 		count(counters, FATE_ERROR, 1, frame);
 		return DROP;
 	}
 	count(counters, FATE_MIRRORED, 1, c.length);
 	if (cut != FATES)
 		count(counters, cut, 1, c.length);
-	skb->mark = copy_mark;
-	skb->priority = PRIORITY_BULK;
-	/* While the next hop is being resolved a clone waits, and what it has of the original's
-	 * route then misleads it: so it gets a route of its own. */
-	if (c.unresolved)
-		return bpf_redirect_neigh(c.way.ifindex, NULL, 0, 0);
-	next.nh_family = c.way.family;
-	__builtin_memcpy(next.ipv6_nh, c.way.ipv6_dst, 16);
-	return bpf_redirect_neigh(c.way.ifindex, &next, sizeof(next), 0);
+	return leave(skb, plan);
 }
 
 char mirror_license[] SEC("license") = "Dual BSD/GPL";

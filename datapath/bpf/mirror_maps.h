@@ -176,6 +176,27 @@ struct {
 	__type(value, struct helper);
 } helpers SEC(".maps");
 
+/* How the copies of one clone go. */
+struct plan {
+	struct bpf_fib_lookup way;
+	__u32 mark; /* of the clone, which says what this is for */
+	__u32 mtu; /* of the way; 0 where there is none */
+	__u32 target[4]; /* its address, IPv4 in the last word */
+	__u8 ipv6; /* outside */
+	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
+	__u8 reserved[2];
+	__u32 reserved1;
+};
+
+/* key: 0. value: the plan for the clone that is on the helper device. It goes through
+ * there in one call, and nothing else does on this CPU meanwhile. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct plan);
+} plans SEC(".maps");
+
 #define CHUNK 512
 
 /* key: 0. value: a part of a frame whose checksum is being computed. */
