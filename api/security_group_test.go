@@ -10,17 +10,30 @@ import (
 	"sluice/control"
 )
 
-func TestSecurityGroups(t *testing.T) {
+const vxlan = "&IpPermissions.1.IpProtocol=udp&IpPermissions.1.FromPort=4789&IpPermissions.1.ToPort=4789"
+
+// made is a request for a security group.
+func made(name string) string {
+	return "CreateSecurityGroup?GroupName=" + name + "&GroupDescription=d&VpcId=" + vpcA
+}
+
+// grouped has group g, sensor, with rule r and three others, and group h, other,
+// which a rule of g names. There is room for one more group, and for no rule in g.
+func grouped(t *testing.T) *realDoor {
+	t.Helper()
 	d := freshDoor(t, func(o *control.Options) {
 		o.Quotas.SecurityGroups = sluice.SecurityGroupQuotas{Groups: 3, RulesPerGroup: 4}
 	})
-	const create, vxlan = "CreateSecurityGroup?GroupName=%n&GroupDescription=d&VpcId=" + vpcA, "&IpPermissions.1.IpProtocol=udp&IpPermissions.1.FromPort=4789&IpPermissions.1.ToPort=4789"
-	made := func(name string) string { return strings.Replace(create, "%n", name, 1) }
 	d.keep("g", "groupId", made("sensor"))
 	d.keep("h", "groupId", strings.Replace(made("other"), "&VpcId="+vpcA, "", 1)+"&TagSpecification.1.ResourceType=security-group&TagSpecification.1.Tag.1.Key=a&TagSpecification.1.Tag.1.Value=b")
 	d.keep("r", "securityGroupRuleId", "AuthorizeSecurityGroupIngress?GroupId={g}"+vxlan+"&IpPermissions.1.IpRanges.1.CidrIp=10.77.1.9/16&IpPermissions.1.IpRanges.1.Description=vxlan")
 	d.ok("AuthorizeSecurityGroupIngress?GroupName=sensor" + vxlan + "&IpPermissions.1.Ipv6Ranges.1.CidrIpv6=fd77::/16&IpPermissions.1.Groups.1.GroupId={h}&IpPermissions.1.Groups.1.UserId=" + testAccount)
 	d.ok("AuthorizeSecurityGroupIngress?GroupId={g}&IpProtocol=icmp&FromPort=8&ToPort=-1&CidrIp=0.0.0.0/0")
+	return d
+}
+
+func TestSecurityGroupsThatAreRefused(t *testing.T) {
+	d := grouped(t)
 	for _, c := range []struct{ request, code, message string }{
 		{"CreateSecurityGroup?GroupDescription=d", "MissingParameter", "The request must contain the parameter GroupName"},
 		{"CreateSecurityGroup?GroupName=x", "MissingParameter", "The request must contain the parameter GroupDescription"},
@@ -60,6 +73,10 @@ func TestSecurityGroups(t *testing.T) {
 		"RevokeSecurityGroupIngress?GroupId={g}&SecurityGroupRuleId.1={r}", "DeleteSecurityGroup?GroupId={g}"} {
 		d.refused(request+"&DryRun=true", 412, "DryRunOperation", "")
 	}
+}
+
+func TestSecurityGroups(t *testing.T) {
+	d := grouped(t)
 	for _, c := range []struct{ filter, want string }{
 		{"group-name=sen*", "sensor"}, {"group-id={h}", "other"}, {"vpc-id=" + vpcA, "other sensor"}, {"tag:a=b", "other"},
 		{"ip-permission.protocol=udp", "sensor"}, {"ip-permission.from-port=4789", "sensor"}, {"ip-permission.cidr=10.77.*", "sensor"},
