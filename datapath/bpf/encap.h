@@ -49,7 +49,7 @@ struct vxlan {
 
 struct outer4 {
 	__u8 reserved[2]; /* not sent; it aligns the rest */
-	struct ethhdr ethernet; /* the neighbour table writes its own over it */
+	struct ethhdr ethernet;
 	struct iphdr ip;
 	struct udphdr udp;
 	struct vxlan vxlan;
@@ -133,6 +133,7 @@ static __always_inline void make_plan(struct __sk_buff *skb, const struct delive
 	p->mark = skb->mark;
 	p->mtu = 0;
 	p->unresolved = 0;
+	p->confirmed = 0;
 	t = choose(d, p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
 	if (!t)
 		return;
@@ -155,8 +156,10 @@ static __always_inline __u32 overhead(const struct plan *p)
 }
 
 /* leave sends a copy on its way. While the next hop is being resolved it waits, and what a
- * clone has of the original's route then misleads it: so it gets a route of its own. */
-static __always_inline int leave(struct __sk_buff *skb, const struct plan *p)
+ * clone has of the original's route then misleads it: so it gets a route of its own. The
+ * first copy of a plan goes through the neighbour table, which sees to it that what it
+ * knows stays true; the others have the addresses from there already. */
+static __always_inline int leave(struct __sk_buff *skb, struct plan *p)
 {
 	struct bpf_redir_neigh next = { .nh_family = p->way.family };
 
@@ -164,6 +167,9 @@ static __always_inline int leave(struct __sk_buff *skb, const struct plan *p)
 	skb->priority = PRIORITY_BULK;
 	if (p->unresolved)
 		return bpf_redirect_neigh(p->way.ifindex, NULL, 0, 0);
+	if (p->confirmed)
+		return bpf_redirect(p->way.ifindex, 0);
+	p->confirmed = 1;
 	__builtin_memcpy(next.ipv6_nh, p->way.ipv6_dst, 16);
 	return bpf_redirect_neigh(p->way.ifindex, &next, sizeof(next), 0);
 }
@@ -237,6 +243,8 @@ static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, co
 		.vxlan.vni = bpf_htonl(c->vni << 8),
 	};
 
+	__builtin_memcpy(o.ethernet.h_dest, p->way.dmac, ETH_ALEN);
+	__builtin_memcpy(o.ethernet.h_source, p->way.smac, ETH_ALEN);
 	o.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&o.ip, sizeof(o.ip), 0));
 	return bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0);
 }
@@ -290,6 +298,8 @@ static __always_inline int wrap6(struct __sk_buff *skb, const struct plan *p, co
 	struct summing s = { .skb = skb, .off = ETH_HLEN + sizeof(struct ipv6hdr), .left = length };
 	__u32 pseudo[2] = { bpf_htonl(length), bpf_htonl(PROTO_UDP) };
 
+	__builtin_memcpy(o.ethernet.h_dest, p->way.dmac, ETH_ALEN);
+	__builtin_memcpy(o.ethernet.h_source, p->way.smac, ETH_ALEN);
 	__builtin_memcpy(&o.ip.saddr, p->way.ipv6_src, 16);
 	__builtin_memcpy(&o.ip.daddr, p->target, 16);
 	if (bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0))

@@ -179,7 +179,7 @@ int encap(struct __sk_buff *skb)
 	__u32 mark = skb->mark, index = mark & MARK_DELIVERY_MASK, zero = 0, most;
 	__u32 frame = skb->len + (skb->vlan_present ? VLAN_TAG : 0);
 	const struct delivery *d = bpf_map_lookup_elem(&deliveries, &index);
-	const struct plan *plan = bpf_map_lookup_elem(&plans, &zero);
+	struct plan *plan = bpf_map_lookup_elem(&plans, &zero);
 	struct session_counters *counters;
 	struct copy c = {};
 	enum fate cut = FATES;

@@ -184,7 +184,8 @@ struct plan {
 	__u32 target[4]; /* its address, IPv4 in the last word */
 	__u8 ipv6; /* outside */
 	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
-	__u8 reserved[2];
+	__u8 confirmed; /* a copy has gone through the neighbour table */
+	__u8 reserved;
 	__u32 reserved1;
 };
 
