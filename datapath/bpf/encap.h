@@ -53,6 +53,8 @@ struct outer4 {
 	struct iphdr ip;
 	struct udphdr udp;
 	struct vxlan vxlan;
+	__u8 inner[ETH_HLEN]; /* the frame's own, where it has no tags */
+	__u8 reserved1[2]; /* not sent */
 };
 
 struct outer6 {
@@ -63,7 +65,7 @@ struct outer6 {
 	struct vxlan vxlan;
 };
 
-_Static_assert(sizeof(struct outer4) == 2 + 14 + 20 + 8 + 8, "nothing between the headers");
+_Static_assert(sizeof(struct outer4) == 2 + 14 + 20 + 8 + 8 + 14 + 2, "nothing between the headers");
 _Static_assert(sizeof(struct outer6) == 2 + 14 + 40 + 8 + 8, "nothing between the headers");
 
 /* What a copy is going to be. */
@@ -178,10 +180,22 @@ static __always_inline int leave(struct __sk_buff *skb, struct plan *p)
  * well as from within, and notes the Ethernet header as it was on the wire. */
 static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
 {
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__be16 word[2] = {};
 	__u8 *at = c->ethernet + 12;
 
 	c->header = ETH_HLEN;
+	/* Most frames have no tag, and their header can be read where it is. */
+	if (!skb->vlan_present && data + ETH_HLEN <= end) {
+		const struct ethhdr *e = data;
+
+		if (e->h_proto == skb->protocol &&
+		    (e->h_proto == bpf_htons(ETH_P_IP) || e->h_proto == bpf_htons(ETH_P_IPV6))) {
+			__builtin_memcpy(c->ethernet, e, ETH_HLEN);
+			c->inner6 = e->h_proto == bpf_htons(ETH_P_IPV6);
+			return 0;
+		}
+	}
 	if (bpf_skb_load_bytes(skb, 0, c->ethernet, 12))
 		return -1;
 #pragma unroll
@@ -222,8 +236,9 @@ static __always_inline __u16 fold(__u64 sum)
 
 /* wrap4 writes the outer headers as AWS does: time to live 255, no type of service, no
  * identification, no UDP checksum (RFC 7348 §5 allows that). Without an identification
- * fragments can't be told apart (RFC 6864 §4), so nobody may make any. */
-static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
+ * fragments can't be told apart (RFC 6864 §4), so nobody may make any. The frame's
+ * Ethernet header comes along, or is there already. */
+static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c, int with_inner)
 {
 	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length;
 	struct outer4 o = {
@@ -246,7 +261,10 @@ static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, co
 	__builtin_memcpy(o.ethernet.h_dest, p->way.dmac, ETH_ALEN);
 	__builtin_memcpy(o.ethernet.h_source, p->way.smac, ETH_ALEN);
 	o.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&o.ip, sizeof(o.ip), 0));
-	return bpf_skb_store_bytes(skb, 0, &o.ethernet, sizeof(o) - 2, 0);
+	if (!with_inner)
+		return bpf_skb_store_bytes(skb, 0, &o.ethernet, offsetof(struct outer4, inner) - 2, 0);
+	__builtin_memcpy(o.inner, c->ethernet, ETH_HLEN);
+	return bpf_skb_store_bytes(skb, 0, &o.ethernet, offsetof(struct outer4, reserved1) - 2, 0);
 }
 
 struct summing {
@@ -336,13 +354,16 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c
 	if (c->length >= SHORT && cut(skb, ETH_HLEN + part) == 0) {
 		if (bpf_skb_adjust_room(skb, outer + inner, BPF_ADJ_ROOM_MAC, flags))
 			return -1;
+		/* The verifier has to see each bound where it is used. */
+		asm volatile("" : "+r"(inner));
+		if (inner == 0 || inner > sizeof(c->ethernet))
+			return -1;
 		return bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0);
 	}
 	if (c->length > SHORT)
 		return -1;
 	if (c->length <= inner)
 		part = 0;
-	/* The verifier has to see each bound where it is used. */
 	asm volatile("" : "+r"(part));
 	if (part > 0 && part <= sizeof(head) && bpf_skb_load_bytes(skb, ETH_HLEN, head, part))
 		return -1;
@@ -383,7 +404,12 @@ static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, con
 		return make_room(skb, c, overhead(p), flags) ? -1 : wrap6(skb, p, c);
 	}
 	flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	return make_room(skb, c, overhead(p), flags) ? -1 : wrap4(skb, p, c);
+	if (c->header == ETH_HLEN && c->length >= SHORT && cut(skb, c->length) == 0) {
+		if (bpf_skb_adjust_room(skb, overhead(p) + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
+			return -1;
+		return wrap4(skb, p, c, 1);
+	}
+	return make_room(skb, c, overhead(p), flags) ? -1 : wrap4(skb, p, c, 0);
 }
 
 /* wrap_super wraps a super-packet of TCP as it is: the device that it leaves by cuts it
@@ -395,10 +421,9 @@ static __always_inline int wrap_super(struct __sk_buff *skb, const struct plan *
 	const __u32 outer = sizeof(struct iphdr) + sizeof(struct udphdr) + sizeof(struct vxlan);
 
 	if (bpf_skb_load_bytes(skb, 0, c->ethernet, ETH_HLEN) ||
-	    bpf_skb_adjust_room(skb, outer + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, ETH_HLEN, 0))
+	    bpf_skb_adjust_room(skb, outer + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
-	return wrap4(skb, p, c);
+	return wrap4(skb, p, c, 1);
 }
 
 #endif
