@@ -48,7 +48,7 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{},
 		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}, failed: map[string]bool{}}
 	defer b.close()
-	d.watch.follow(namespaceNames(endpoints))
+	d.follow(followEndpoints, namespaceNames(endpoints))
 	wanted := map[string]bool{}
 	for i, e := range endpoints {
 		wanted[e.ID] = true

@@ -133,6 +133,9 @@ func RemovePins(dir string) error {
 	if err := detach(dir, func(string, string) bool { return true }); err != nil {
 		return err
 	}
+	if err := removeMirrors(dir); err != nil {
+		return err
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove pins: %w", err)
 	}

@@ -184,7 +184,7 @@ func removeLab(config labConfig) error {
 // else is in it: --dir may name one that people use otherwise.
 func removeLabFiles(config labConfig) error {
 	var errs []error
-	for _, name := range []string{config.StateDir(), config.ConfigFile(), filepath.Join(config.Dir, "server.log"), filepath.Join(config.Dir, demoLock)} {
+	for _, name := range []string{config.StateDir(), config.ConfigFile(), filepath.Join(config.Dir, "server.log"), filepath.Join(config.Dir, demoCapture), filepath.Join(config.Dir, demoLock)} {
 		errs = append(errs, os.RemoveAll(name))
 	}
 	err := os.Remove(config.Dir)
