@@ -18,9 +18,10 @@ import (
 // building is one run of Apply.
 type building struct {
 	d          *Datapath
-	namespaces map[string]*namespace // nil where there is none of that name
-	links      map[string]bool       // pins that are wanted
-	covered    map[firewallCoveredKey]bool
+	namespaces map[string]*namespace        // nil where there is none of that name
+	links      map[string]bool              // pins that are wanted
+	covered    map[firewallCoveredKey]bool  // as this run finds it
+	noted      map[firewallCoveredKey]bool  // as it was noted before
 	programs   map[programKey]*ebpf.Program // loaded in this run
 	failed     map[string]bool              // endpoints with a problem: what runs for them stays
 }
@@ -45,9 +46,15 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 	if err := os.MkdirAll(filepath.Join(d.dir, linksDir), 0o700); err != nil {
 		return problem(out, fmt.Errorf("make link directory: %w", err))
 	}
+	if err := d.takeOver(); err != nil {
+		return problem(out, err)
+	}
 	b := &building{d: d, namespaces: map[string]*namespace{}, links: map[string]bool{},
-		covered: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}, failed: map[string]bool{}}
+		covered: map[firewallCoveredKey]bool{}, noted: map[firewallCoveredKey]bool{}, programs: map[programKey]*ebpf.Program{}, failed: map[string]bool{}}
 	defer b.close()
+	if err := b.notes(); err != nil {
+		return problem(out, err)
+	}
 	d.follow(followEndpoints, namespaceNames(endpoints))
 	wanted := map[string]bool{}
 	for i, e := range endpoints {
@@ -57,6 +64,10 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 			out[i].Problem = err.Error()
 			d.log.Error("endpoint has a problem", "endpoint", e.ID, "error", err)
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		// What was not looked at stays as it is.
+		return problem(out, err)
 	}
 	if err := b.cleanUp(ctx, wanted); err != nil {
 		d.log.Error("clean up behind endpoints", "error", err)
@@ -125,12 +136,15 @@ func (b *building) endpoint(ctx context.Context, e sluice.Endpoint, st *sluice.E
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	slot, err := b.d.claimSlot(e.ID, e.Policy)
-	if err != nil {
-		return err
+	slot, failed := b.d.claimSlot(e.ID, e.Policy)
+	if failed != nil {
+		// An endpoint that has a slot goes on with the policy that it had.
+		var has bool
+		if slot, has = b.d.slotOf(e.ID); !has {
+			return failed
+		}
 	}
 	st.PolicyGeneration = b.d.policyGeneration(slot)
-	var failed error
 	places := map[string]place{}
 	for _, i := range e.Interfaces {
 		p, err := b.find(i)
@@ -161,6 +175,9 @@ func (b *building) endpoint(ctx context.Context, e sluice.Endpoint, st *sluice.E
 	}
 	for ns, devices := range own {
 		failed = errors.Join(failed, b.cover(ns, slot, devices))
+	}
+	if err := b.uncover(func(k firewallCoveredKey) bool { return k.Endpoint == slot }); err != nil {
+		return errors.Join(failed, err)
 	}
 	for id, p := range places {
 		err := b.attach(p, e.ID, slot, false)
@@ -231,6 +248,35 @@ func (b *building) cover(ns *namespace, slot uint32, own map[int]bool) error {
 	return nil
 }
 
+// uncover deletes those notes of the ones chosen that this run has not made itself, also
+// where an endpoint has a problem: what is not known to be seen must be looked at.
+func (b *building) uncover(chosen func(firewallCoveredKey) bool) error {
+	for k := range b.noted {
+		if b.covered[k] || !chosen(k) {
+			continue
+		}
+		if err := b.d.maps.Covered.Delete(&k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("uncover device %d: %w", k.Ifindex, err)
+		}
+		delete(b.noted, k)
+	}
+	return nil
+}
+
+// notes reads what is covered.
+func (b *building) notes() error {
+	var k firewallCoveredKey
+	var one uint8
+	it := b.d.maps.Covered.Iterate()
+	for it.Next(&k, &one) {
+		b.noted[k] = true
+	}
+	if err := it.Err(); err != nil {
+		return fmt.Errorf("list covered devices: %w", err)
+	}
+	return nil
+}
+
 // seenThrough returns the devices whose packets all come in through the given ones: those
 // themselves, and VLANs on them. A VLAN whose parent lies in another namespace is none,
 // whatever the number of its parent. Neither is a bridge or a bond, which another member
@@ -257,22 +303,8 @@ const sameNamespace = -1
 // cleanUp removes what is not wanted: the notes first, then the links, then slots, and
 // older tables once no program uses them.
 func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
-	var k firewallCoveredKey
-	var one uint8
-	var stale []firewallCoveredKey
-	it := b.d.maps.Covered.Iterate()
-	for it.Next(&k, &one) {
-		if !b.covered[k] && !b.failed[b.d.endpointIn(k.Endpoint)] {
-			stale = append(stale, k)
-		}
-	}
-	if err := it.Err(); err != nil {
-		return fmt.Errorf("list covered devices: %w", err)
-	}
-	for _, k := range stale {
-		if err := b.d.maps.Covered.Delete(&k); err != nil {
-			return fmt.Errorf("uncover device %d: %w", k.Ifindex, err)
-		}
+	if err := b.uncover(func(firewallCoveredKey) bool { return true }); err != nil {
+		return err
 	}
 	err := detach(b.d.dir, func(endpoint, pin string) bool { return !b.links[pin] && !b.failed[endpoint] })
 	if err != nil {
@@ -285,6 +317,16 @@ func (b *building) cleanUp(ctx context.Context, wanted map[string]bool) error {
 		return nil
 	}
 	return b.adopt()
+}
+
+// takeOver notes that what runs is no longer of one build, before that becomes true: the
+// other build, should it come back, is not to take our programs for its own.
+func (d *Datapath) takeOver() error {
+	if d.adopted || d.current || d.layout.Program == 0 {
+		return nil
+	}
+	d.layout.Program = 0
+	return d.writeLayout()
 }
 
 // adopt ends a take-over: all programs that run are those of this process's binary and
@@ -303,7 +345,7 @@ func (b *building) adopt() error {
 	}
 	for _, n := range numbers {
 		if dir := tableDir(b.d.dir, n); dir != b.d.table.dir {
-			if err := os.RemoveAll(dir); err != nil {
+			if err := removeTable(dir); err != nil {
 				return fmt.Errorf("remove table %d: %w", n, err)
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -30,6 +31,13 @@ func (a attachment) pin() string {
 	return fmt.Sprintf("%s_%d_%d_%s", a.endpoint, a.key.netns, a.ifindex, direction)
 }
 
+func (a attachment) direction() ebpf.AttachType {
+	if a.key.ingress {
+		return ebpf.AttachTCXIngress
+	}
+	return ebpf.AttachTCXEgress
+}
+
 // linkHeader is how many bytes come before the IP header on a device.
 func linkHeader(l netlink.Link) (uint32, error) {
 	switch kind := l.Attrs().EncapType; kind {
@@ -47,7 +55,7 @@ func linkHeader(l netlink.Link) (uint32, error) {
 // where not. fresh says that the program must be one of this process's.
 func (b *building) put(ns *namespace, a attachment, fresh bool) error {
 	path := filepath.Join(b.d.dir, linksDir, a.pin())
-	old, err := openLink(path, a.ifindex)
+	old, err := b.inPlace(ns, path, a)
 	if err != nil {
 		return err
 	}
@@ -70,12 +78,51 @@ func (b *building) put(ns *namespace, a attachment, fresh bool) error {
 	return ns.do(func() error { return attachNew(path, a, p) })
 }
 
-func attachNew(path string, a attachment, p *ebpf.Program) error {
-	at := ebpf.AttachTCXEgress
-	if a.key.ingress {
-		at = ebpf.AttachTCXIngress
+// inPlace opens the link of an attachment, or returns nil where it has to be made. A link
+// whose device has gone to another namespace, while another device has got its number, is
+// removed.
+func (b *building) inPlace(ns *namespace, path string, a attachment) (link.Link, error) {
+	l, err := openLink(path, a.ifindex)
+	if l == nil || err != nil {
+		return nil, err
 	}
-	l, err := link.AttachTCX(link.TCXOptions{Interface: a.ifindex, Program: p, Attach: at, Anchor: link.Head()})
+	at := -1
+	err = ns.do(func() (err error) {
+		at, err = position(l, a)
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, errors.Join(err, l.Close())
+	case at < 0:
+		return nil, errors.Join(l.Close(), detachOne(path))
+	case at > 0:
+		// What comes first may pass packets on, or drop them, before we see them.
+		b.d.log.Warn("other programs run before the firewall", "endpoint", a.endpoint, "netns", ns.name,
+			"device", a.device, "ingress", a.key.ingress, "programs", at)
+	}
+	return l, nil
+}
+
+// position tells how many programs run before a link's on its device, in the namespace of
+// the thread; -1 where the link's does not run there.
+func position(l link.Link, a attachment) (int, error) {
+	info, err := l.Info()
+	if err != nil {
+		return 0, fmt.Errorf("read link of %s: %w", a.device, err)
+	}
+	q, err := link.QueryPrograms(link.QueryOptions{Target: a.ifindex, Attach: a.direction()})
+	if err != nil {
+		return 0, fmt.Errorf("list programs on %s: %w", a.device, err)
+	}
+	return slices.IndexFunc(q.Programs, func(p link.AttachedProgram) bool {
+		id, ok := p.LinkID()
+		return ok && id == info.ID
+	}), nil
+}
+
+func attachNew(path string, a attachment, p *ebpf.Program) error {
+	l, err := link.AttachTCX(link.TCXOptions{Interface: a.ifindex, Program: p, Attach: a.direction(), Anchor: link.Head()})
 	if err != nil {
 		return fmt.Errorf("attach program to %s: %w", a.device, err)
 	}
@@ -105,8 +152,8 @@ func openLink(path string, ifindex int) (link.Link, error) {
 	return nil, errors.Join(l.Close(), os.Remove(path))
 }
 
-// detach removes the links that are not wanted. Removing the pin of a link that nobody
-// has open detaches its program.
+// detach removes the links that are not wanted. When it returns, none of their programs
+// runs any more.
 func detach(dir string, unwanted func(endpoint, pin string) bool) error {
 	entries, err := os.ReadDir(filepath.Join(dir, linksDir))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,11 +167,24 @@ func detach(dir string, unwanted func(endpoint, pin string) bool) error {
 		if !unwanted(endpoint, e.Name()) {
 			continue
 		}
-		if err := os.Remove(filepath.Join(dir, linksDir, e.Name())); err != nil {
-			return fmt.Errorf("remove link: %w", err)
+		if err := detachOne(filepath.Join(dir, linksDir, e.Name())); err != nil {
+			return fmt.Errorf("remove link %s: %w", e.Name(), err)
 		}
 	}
 	return nil
+}
+
+// detachOne detaches a pinned link and removes its pin. To remove the pin alone would
+// detach as well, but at some time later. The kernel waits for what is running.
+func detachOne(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.Detach(), l.Close()); err != nil {
+		return err
+	}
+	return os.Remove(path)
 }
 
 // RemovePins detaches all programs under a pin directory and deletes the table. It
@@ -135,6 +195,15 @@ func RemovePins(dir string) error {
 	}
 	if err := removeMirrors(dir); err != nil {
 		return err
+	}
+	numbers, err := tables(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range numbers {
+		if err := removeTable(tableDir(dir, n)); err != nil {
+			return err
+		}
 	}
 	if err := os.RemoveAll(dir); err != nil {
 		return fmt.Errorf("remove pins: %w", err)

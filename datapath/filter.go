@@ -170,8 +170,8 @@ func (m *match) holds(k *[5]uint64) bool {
 	return sport >= m.sport.From && sport <= m.sport.To && dport >= m.dport.From && dport <= m.dport.To
 }
 
-// holds tells whether the filter holds a copied flow at a time: its key may have
+// holds tells whether the filter holds a copied flow, closed or not, at a time: its key may have
 // become another's since holdsKey looked at it.
 func (f *filter) holds(flow *firewallFlow, now uint64) bool {
-	return live(flow, now) && uint64(since(now, flow.First)/time.Second) >= f.minimumAge && f.holdsKey(keyWords(flow))
+	return present(flow, now) && uint64(since(now, flow.First)/time.Second) >= f.minimumAge && f.holdsKey(keyWords(flow))
 }

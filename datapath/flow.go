@@ -40,10 +40,14 @@ func flowState(protocol uint8, status uint32) sluice.FlowState {
 	return sluice.FlowNew
 }
 
-// live tells whether an entry stands for a flow that is there and not closed.
-func live(f *firewallFlow, now uint64) bool {
-	return f.Status&statusGone == 0 && since(now, f.Last) <= time.Duration(f.Timeout)*time.Millisecond &&
-		flowState(f.Key.Protocol, f.Status) != sluice.FlowClosed
+// present tells whether an entry stands for a flow, though it may be closed.
+func present(f *firewallFlow, now uint64) bool {
+	return f.Status&statusGone == 0 && since(now, f.Last) <= time.Duration(f.Timeout)*time.Millisecond
+}
+
+// closed tells whether a flow is one that captures leave out.
+func closed(f *firewallFlow) bool {
+	return flowState(f.Key.Protocol, f.Status) == sluice.FlowClosed
 }
 
 // words is an address as the table keeps it: IPv4 as ::ffff:a.b.c.d.

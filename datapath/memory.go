@@ -78,6 +78,7 @@ type entry struct {
 	bucket     uint32
 	generation uint32
 	slot       uint8
+	closed     bool // when it was marked: it is cut, but no flow that was cut
 }
 
 // keyWords are the 40 bytes of a key as five words: source, destination, and the
@@ -122,7 +123,15 @@ func (m *memory) mark(e entry, nowSeconds uint32) bool {
 		return false
 	}
 	atomic.StoreUint32(&f.FlushedAt, nowSeconds)
-	return atomic.OrUint32(&f.Status, statusFlushed)&statusGone == 0
+	if atomic.OrUint32(&f.Status, statusFlushed)&statusGone != 0 {
+		return false
+	}
+	if atomic.LoadUint32(&f.Generation) != e.generation {
+		// Another flow has taken the place meanwhile, and this was its status.
+		atomic.AndUint32(&f.Status, ^uint32(statusFlushed))
+		return false
+	}
+	return true
 }
 
 // touch gives a marked entry more time before the kernel's cleaner takes it.

@@ -2,8 +2,11 @@ package datapath
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice"
@@ -33,7 +36,7 @@ func (d *Datapath) Capture(ctx context.Context, endpointID string, s sluice.Flow
 	out := newEmitter(emit)
 	err = d.mem.scan(ctx, &f, func(worker int, bucket uint32, slot uint8) error {
 		var flow firewallFlow
-		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
+		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) || closed(&flow) {
 			return nil
 		}
 		return out.add(worker, export(&flow, now))
@@ -51,7 +54,8 @@ func (d *Datapath) Capture(ctx context.Context, endpointID string, s sluice.Flow
 // belong to no flow from then on, waits until no packet is in the middle of one,
 // removes them, and calls emit with what they came to. When ctx ends before all are
 // marked, what is marked is removed and emitted, and ctx's error returned. When emit
-// fails, the rest is removed without it.
+// fails, the rest is removed without it. It fails, too, where a flow was cut off but could
+// not be emitted because this process had been stopped for seconds.
 func (d *Datapath) Flush(ctx context.Context, endpointID string, s sluice.FlowSelection, emit func(sluice.FlowBlock) error) error {
 	d.open.RLock()
 	defer d.open.RUnlock()
@@ -90,7 +94,8 @@ func (d *Datapath) markFlows(ctx context.Context, f *filter, now uint64) ([]entr
 		if !d.mem.read(bucket, slot, &flow) || !f.holds(&flow, now) {
 			return nil
 		}
-		e := entry{bucket: bucket, slot: slot, generation: flow.Generation}
+		// What was taken for closed may go on: a flush is to leave nothing of it.
+		e := entry{bucket: bucket, slot: slot, generation: flow.Generation, closed: closed(&flow)}
 		if d.mem.mark(e, uint32(now/uint64(time.Second))) {
 			parts[worker] = append(parts[worker], e)
 		}
@@ -99,14 +104,22 @@ func (d *Datapath) markFlows(ctx context.Context, f *filter, now uint64) ([]entr
 	return slices.Concat(parts...), err
 }
 
-// cut removes marked entries and emits them.
+// cut removes marked entries and emits them. Where one was gone before it could be read,
+// what was emitted is short of it, and cut fails.
 func (d *Datapath) cut(marked []entry, emit func(sluice.FlowBlock) error) error {
 	if len(marked) == 0 {
 		return nil
 	}
+	var done atomic.Int64 // how many of marked have been removed
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := make(chan struct{})
+	defer close(stop)
+	all := marked
+	wg.Go(func() { d.mem.hold(all, &done, stop) })
 	time.Sleep(flushGrace)
 	var failed error
-	touched := time.Now()
+	lost := 0
 	for len(marked) > 0 {
 		n := min(len(marked), blockFlows)
 		now, err := monotonic()
@@ -116,25 +129,42 @@ func (d *Datapath) cut(marked []entry, emit func(sluice.FlowBlock) error) error 
 		block := make(sluice.FlowBlock, 0, n)
 		for _, e := range marked[:n] {
 			var flow firewallFlow
-			if d.mem.read(e.bucket, e.slot, &flow) && flow.Generation == e.generation {
+			switch read := d.mem.read(e.bucket, e.slot, &flow) && flow.Generation == e.generation; {
+			case read && !e.closed:
 				block = append(block, export(&flow, now))
+			case !e.closed:
+				lost++
 			}
 			d.mem.free(e)
 		}
 		marked = marked[n:]
+		done.Add(int64(n))
 		if failed == nil && len(block) > 0 {
 			failed = emit(block)
 		}
-		if time.Since(touched) < touchEvery {
-			continue
-		}
-		touched = time.Now()
-		if now, err = monotonic(); err != nil {
-			return err
-		}
-		for _, e := range marked {
-			d.mem.touch(e, uint32(now/uint64(time.Second)))
-		}
+	}
+	if lost > 0 {
+		failed = errors.Join(failed, fmt.Errorf("%d flows were flushed, but gone before they were read", lost))
 	}
 	return failed
+}
+
+// hold touches marked entries, from the done-th on, at once and each second, however long
+// the receiver of the others takes, until stop is closed.
+func (m *memory) hold(marked []entry, done *atomic.Int64, stop <-chan struct{}) {
+	t := time.NewTicker(touchEvery)
+	defer t.Stop()
+	for {
+		// Entries that are lost without a clock are told of by who misses them.
+		if now, err := monotonic(); err == nil {
+			for _, e := range marked[done.Load():] {
+				m.touch(e, uint32(now/uint64(time.Second)))
+			}
+		}
+		select {
+		case <-stop:
+			return
+		case <-t.C:
+		}
+	}
 }

@@ -306,6 +306,24 @@ func (w *refFirewall) count(c *sluice.Counter, p refParsed) uint32 {
 	return tcxDrop
 }
 
+// related accounts an ICMP error to the flow that it speaks of, if there is one.
+func (w *refFirewall) related(p refParsed) bool {
+	if p.icmpError == nil {
+		return false
+	}
+	in, ok := refEmbedded(p)
+	if !ok {
+		return false
+	}
+	f, d := w.find(in)
+	if f == nil {
+		return false
+	}
+	f.packets[1-d]++
+	f.bytes[1-d] += uint64(p.bytes)
+	return true
+}
+
 // receive is the program.
 func (w *refFirewall) receive(frame []byte) uint32 {
 	p := refParse(frame)
@@ -345,17 +363,11 @@ func (w *refFirewall) receive(frame []byte) uint32 {
 	if action == sluice.ActionPass {
 		passed, engine = &c.PassedStateless, sluice.EngineStateless
 	}
-	if p.icmpError != nil {
-		if in, ok := refEmbedded(p); ok {
-			if f, d := w.find(in); f != nil {
-				f.packets[1-d]++
-				f.bytes[1-d] += uint64(p.bytes)
-				if p.fragmented && !p.later {
-					w.fragments[fragment] = k
-				}
-				return w.count(passed, p)
-			}
+	if w.related(p) {
+		if p.fragmented && !p.later {
+			w.fragments[fragment] = k
 		}
+		return w.count(passed, p)
 	}
 	f, d := w.find(k)
 	syn := p.protocol == 6 && !p.later && p.flags&(flagSYN|flagACK|flagRST|flagFIN) == flagSYN

@@ -36,14 +36,6 @@ func (t *table) slotOf(id string) (uint32, bool) {
 	return 0, false
 }
 
-// endpointIn is the id of the endpoint in a slot, "" where there is none.
-func (t *table) endpointIn(slot uint32) string {
-	if slot >= uint32(len(t.mem.endpoints)) {
-		return ""
-	}
-	return endpointName(&t.mem.endpoints[slot])
-}
-
 // claimSlot gives an endpoint a slot, with its policy in it before it is in use.
 func (t *table) claimSlot(id string, p sluice.EndpointPolicy) (uint32, error) {
 	if slot, ok := t.slotOf(id); ok {
@@ -162,7 +154,8 @@ func (t *table) releaseSlots(ctx context.Context, wanted map[string]bool) error 
 }
 
 func (t *table) releaseSlot(ctx context.Context, slot uint32) error {
-	// A program that was running when it was detached may still add a flow.
+	// Detaching waits for what runs, so that no packet adds a flow any more. The grace is
+	// for programs that lost their device by themselves.
 	time.Sleep(flushGrace)
 	all := sluice.FlowMatch{
 		AnyProtocol:     true,

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -74,78 +73,9 @@ func tables(dir string) ([]int, error) {
 
 func tableDir(dir string, n int) string { return filepath.Join(dir, mapsPrefix+strconv.Itoa(n)) }
 
-// openTable takes up the newest table if it is complete and of our layout and size,
-// and makes one after it if not. The older ones stay until their programs have been
-// replaced.
-func openTable(dir string, maxFlows uint64, log *slog.Logger) (*table, error) {
-	numbers, err := tables(dir)
-	if err != nil {
-		return nil, err
-	}
-	next := 1
-	if len(numbers) > 0 {
-		newest := numbers[len(numbers)-1]
-		next = newest + 1
-		t, why, err := takeUp(tableDir(dir, newest), maxFlows)
-		if err != nil {
-			return nil, fmt.Errorf("take up table %d: %w", newest, err)
-		}
-		if t != nil {
-			log.Info("took up flow table", "dir", t.dir, "flows", t.mem.state.Used, "max_flows", maxFlows)
-			return t, nil
-		}
-		log.Warn("making a new flow table; flows are lost", "old", tableDir(dir, newest), "reason", why)
-	}
-	t, err := createTable(tableDir(dir, next), maxFlows)
-	if err != nil {
-		return nil, fmt.Errorf("create table %d: %w", next, errors.Join(err, os.RemoveAll(tableDir(dir, next))))
-	}
-	log.Info("made flow table", "dir", t.dir, "max_flows", maxFlows, "buckets", t.layout.Buckets)
-	return t, nil
-}
-
-// takeUp opens the pinned maps of a table, or says why it doesn't do.
-func takeUp(dir string, maxFlows uint64) (t *table, why string, err error) {
-	t = &table{dir: dir}
-	layout, err := ebpf.LoadPinnedMap(filepath.Join(dir, firewallMapLayout), nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, "it was never completed", nil
-	}
-	if err != nil {
-		return nil, "", err
-	}
-	defer layout.Close()
-	if layout.ValueSize() != uint32(binary.Size(t.layout)) {
-		return nil, "its layout is of another version", nil
-	}
-	if err := layout.Lookup(uint32(0), &t.layout); err != nil {
-		return nil, "", fmt.Errorf("read layout: %w", err)
-	}
-	switch {
-	case t.layout.Version != layoutVersion:
-		return nil, fmt.Sprintf("its layout has version %d, ours is %d", t.layout.Version, layoutVersion), nil
-	case t.layout.Complete == 0:
-		return nil, "it was never completed", nil
-	case t.layout.MaxFlows != maxFlows:
-		return nil, fmt.Sprintf("it was made for %d flows, not for %d", t.layout.MaxFlows, maxFlows), nil
-	}
-	t.current = t.layout.Program == programDigest()
-	err = t.eachMap(func(name string, m **ebpf.Map) (err error) {
-		*m, err = ebpf.LoadPinnedMap(filepath.Join(dir, name), nil)
-		return err
-	})
-	if err == nil {
-		t.mem, err = mapMemory(&t.maps)
-	}
-	if err != nil {
-		return nil, "", errors.Join(err, t.maps.Close())
-	}
-	return t, "", nil
-}
-
 // createTable makes and pins the maps of an empty table.
 func createTable(dir string, maxFlows uint64) (*table, error) {
-	if err := os.RemoveAll(dir); err != nil {
+	if err := removeTable(dir); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -169,9 +99,21 @@ func createTable(dir string, maxFlows uint64) (*table, error) {
 		err = t.writeLayout()
 	}
 	if err != nil {
-		return nil, errors.Join(err, t.maps.Close())
+		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
+}
+
+// removeTable deletes the pins of a table, and first the one without which nobody takes
+// the rest for a table: it may be cut off anywhere.
+func removeTable(dir string) error {
+	if err := os.Remove(filepath.Join(dir, firewallMapLayout)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove layout of table: %w", err)
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove table: %w", err)
+	}
+	return nil
 }
 
 func newLayout(maxFlows uint64) firewallTableLayout {
@@ -228,7 +170,9 @@ func (t *table) eachMap(visit func(name string, m **ebpf.Map) error) error {
 }
 
 func (t *table) close() error {
-	t.mem.unmap()
+	if t.mem != nil {
+		t.mem.unmap()
+	}
 	t.mem = nil
 	return t.maps.Close()
 }

@@ -127,6 +127,7 @@ func TestStatelessPacketsPassAFullTable(t *testing.T) {
 }
 
 func TestCleanerFreesWhatIsOver(t *testing.T) {
+	t.Parallel() // it waits for seconds
 	r := newRig(t, 4096, testPolicy())
 	for n := range uint32(1000) {
 		r.send(numbered(n, n%2 == 0))
@@ -146,6 +147,7 @@ func TestCleanerFreesWhatIsOver(t *testing.T) {
 }
 
 func TestCleanerFreesWhatAFlushLeftBehind(t *testing.T) {
+	t.Parallel() // it waits for seconds
 	r := newRig(t, 4096, testPolicy())
 	r.send(numbered(1, false))
 	now, err := monotonic()

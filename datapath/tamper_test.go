@@ -168,3 +168,14 @@ func TestWhatCannotBeTurnedAroundIsDropped(t *testing.T) {
 	r.expect("behind options", r.send(ether(ipv6("fd00::1", "fd00::2", 60, join([]byte{6, 0, 1, 4, 0, 0, 0, 0}, segment)))), tcxDrop)
 	r.expect("IPv4 fragment", r.send(ether(ipv4("10.0.0.1", "10.0.0.2", 6, segment, [2]int{9, 0x2000}))), tcxDrop)
 }
+
+func TestAFlushLeavesNothingOfWhatWasTakenForClosed(t *testing.T) {
+	r := newRig(t, 4096, testPolicy())
+	for _, s := range after(handshake, segment{0, flagRST, 101 + 500000, 0, 0}) {
+		r.segment(s)
+	}
+	if f := flushAll(t, r.Datapath); len(f) != 0 {
+		t.Errorf("the flush lists a closed flow: %v", f)
+	}
+	r.expect("data after the flush", r.segment(segment{0, flagACK, 101, 501, 100}), tcxDrop)
+}
