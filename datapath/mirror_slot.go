@@ -64,8 +64,12 @@ func (t *mirrorTable) claimSession(id string) (uint32, error) {
 		return 0, fmt.Errorf("claim session slot: %w", err)
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range []uint32{slot * 2, slot*2 + 1} {
+		delete(t.offered, key)
+		delete(t.lost, key)
+	}
 	t.sessions[id] = slot
-	t.mu.Unlock()
 	return slot, nil
 }
 
