@@ -50,6 +50,10 @@ func (m *mirroring) helper(ns *namespace) (uint32, error) {
 		return 0, fmt.Errorf("note helper device: %w", err)
 	}
 	bridge, port, err := m.t.findHelper(ns)
+	if err == nil && bridge != nil {
+		// Who switches forwarding off for all devices does so for ours.
+		err = ns.do(func() error { return m.t.configureHelper(m.t.helperName()) })
+	}
 	if err == nil && bridge == nil {
 		if bridge, port, err = m.t.makeHelper(ns); err != nil {
 			err = errors.Join(err, removeHelper(ns, m.t.helperName()))

@@ -56,12 +56,20 @@ func (t *mirrorTable) claimSession(id string) (uint32, error) {
 			return 0, fmt.Errorf("reset counters: %w", err)
 		}
 	}
+	// Nor does it pay for what an earlier one has sent.
+	if err := t.maps.Rates.Put(slot, make([]byte, t.maps.Rates.ValueSize())); err != nil {
+		return 0, fmt.Errorf("reset rate: %w", err)
+	}
 	if err := t.maps.SessionSlots.Put(slot, &record); err != nil {
 		return 0, fmt.Errorf("claim session slot: %w", err)
 	}
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, key := range []uint32{slot * 2, slot*2 + 1} {
+		delete(t.offered, key)
+		delete(t.lost, key)
+	}
 	t.sessions[id] = slot
-	t.mu.Unlock()
 	return slot, nil
 }
 

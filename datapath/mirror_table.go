@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -51,8 +50,10 @@ type mirrorTable struct {
 	maps     mirrorMaps
 	mark     uint32            // skb->mark of copies on their way out
 	sources  map[string]uint32 // by interface id
-	mu       sync.Mutex        // of sessions, which Counters reads at any time
+	mu       sync.Mutex        // of what follows, which Counters reads at any time
 	sessions map[string]uint32 // by session id
+	offered  map[uint32]uint64 // packets that had matched when counters were last read, by key
+	lost     map[uint32]uint64 // those of them that have not come to anything known
 	// adopted says that all programs that run are those of this process's binary.
 	adopted bool
 	log     *slog.Logger
@@ -63,7 +64,7 @@ func copyMark(l *firewallTableLayout) uint32 { return ^l.ResetMark | 1<<31 }
 
 // openMirrors takes up the maps under dir, or makes new ones.
 func openMirrors(dir string, mark uint32, log *slog.Logger) (*mirrorTable, error) {
-	t := &mirrorTable{dir: dir, mark: mark, log: log}
+	t := &mirrorTable{dir: dir, mark: mark, log: log, offered: map[uint32]uint64{}, lost: map[uint32]uint64{}}
 	why, err := t.takeUp()
 	if err != nil {
 		return nil, fmt.Errorf("take up mirrors: %w", err)
@@ -266,10 +267,9 @@ func (t *mirrorTable) load(name string, variables map[string]any) (*ebpf.Program
 // counters reads the counters of all sessions.
 func (t *mirrorTable) counters() (map[string]sluice.SessionCounters, error) {
 	t.mu.Lock()
-	sessions := maps.Clone(t.sessions)
-	t.mu.Unlock()
-	out := make(map[string]sluice.SessionCounters, len(sessions))
-	for id, slot := range sessions {
+	defer t.mu.Unlock()
+	out := make(map[string]sluice.SessionCounters, len(t.sessions))
+	for id, slot := range t.sessions {
 		var c sluice.SessionCounters
 		var err error
 		if c.Egress, err = t.direction(slot * 2); err == nil {
@@ -278,9 +278,23 @@ func (t *mirrorTable) counters() (map[string]sluice.SessionCounters, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read counters of session %s: %w", id, err)
 		}
+		t.addLost(slot*2, &c.Egress)
+		t.addLost(slot*2+1, &c.Ingress)
 		out[id] = c
 	}
 	return out, nil
+}
+
+// addLost counts copies as errors that the kernel has dropped between the two programs,
+// for want of memory or by a rule of somebody's for bridges. Those that had matched when
+// the counters were read the last time have come to something by now.
+func (t *mirrorTable) addLost(key uint32, c *sluice.MirrorCounters) {
+	done := c.Mirrored.Packets + c.Capped.Packets + c.NoRoute.Packets + c.Errors.Packets
+	if before := t.offered[key]; before > done+t.lost[key] {
+		t.lost[key] = before - done
+	}
+	t.offered[key] = c.Matched.Packets
+	c.Errors.Packets += t.lost[key]
 }
 
 func (t *mirrorTable) direction(key uint32) (sluice.MirrorCounters, error) {

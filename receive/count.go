@@ -12,12 +12,18 @@ import (
 // up new ones can take no more than this of memory, and of blocks in a file.
 const maxVNIs = 4096
 
+// maxWireFrame is the largest frame that network cards carry, bytes: an MTU of 9,216
+// with an Ethernet header and a VLAN tag. What is larger was never cut for a wire: its
+// sender and the receiver share a kernel.
+const maxWireFrame = 9216 + ethernetSize + 4
+
 // Network is what was received under one network identifier.
 type Network struct {
 	VNI         uint32
 	Packets     uint64
 	Bytes       uint64         // of inner frames as received
 	Cut         uint64         // packets that are shorter than their IP header tells
+	Uncut       uint64         // super-packets: frames larger than any wire's
 	First, Last time.Time      // zero before the first packet
 	From        netip.AddrPort // the last packet's outer source
 }
@@ -35,6 +41,14 @@ type Counts struct {
 func (c Counts) Packets() (n uint64) {
 	for _, v := range c.Networks {
 		n += v.Packets
+	}
+	return n
+}
+
+// Uncut is the sum of super-packets over all networks.
+func (c Counts) Uncut() (n uint64) {
+	for _, v := range c.Networks {
+		n += v.Uncut
 	}
 	return n
 }
@@ -70,6 +84,9 @@ func (c *counter) add(p Packet, fault Fault) Fault {
 	n.Bytes += uint64(len(p.Frame))
 	if p.OriginalLength() > len(p.Frame) {
 		n.Cut++
+	}
+	if len(p.Frame) > maxWireFrame {
+		n.Uncut++
 	}
 	n.Last, n.From = p.Time, p.From
 	return NoFault

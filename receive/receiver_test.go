@@ -178,6 +178,17 @@ func TestASinkThatFailsEndsTheReceiver(t *testing.T) {
 	}
 }
 
+func TestSuperPacketsAreCounted(t *testing.T) {
+	r, _ := startReceiver(t, "127.0.0.1:0")
+	c := dial(t, r.Address())
+	for _, size := range []int{1514, 9234, 9235, 65160} {
+		send(t, c, receive.Encapsulate(nil, 1, make([]byte, size)))
+	}
+	if n := await(t, r, func(n receive.Counts) bool { return n.Packets() == 4 }); n.Uncut() != 2 {
+		t.Errorf("%d of 2 super-packets counted", n.Uncut())
+	}
+}
+
 func TestNetworksAreBounded(t *testing.T) {
 	r, _ := startReceiver(t, "127.0.0.1:0")
 	c := dial(t, r.Address())

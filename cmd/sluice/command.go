@@ -210,7 +210,8 @@ func (f *flags) printHelp(w io.Writer) {
 		if value != "" {
 			left += " " + value
 		}
-		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" {
+		// Where the default is none of the values that can be meant, the usage tells.
+		if !slices.Contains([]string{"", "false", "0", "0s", "-1"}, fl.DefValue) {
 			usage += " (default " + fl.DefValue + ")"
 		}
 		width = max(width, len(left))

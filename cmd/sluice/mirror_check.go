@@ -29,7 +29,7 @@ type checkStep struct{ Step, Result, Detail string }
 func mirrorCheck(ctx context.Context, s *shell, args []string) error {
 	f := newFlags("sluice mirror check", "SESSION", "Proves a session: sends two probe packets out of its source and follows their copies to\nthe target. Says at which step they are lost: filter, copy, route, arrival, port, size.")
 	var conn connection
-	wait := f.Duration("wait", 2*time.Second, "wait so long for a copy: `TIME`")
+	wait := f.Duration("wait", 2*time.Second, "how much `TIME` a copy has to arrive")
 	conn.register(f)
 	f.notes = `Run it as root on the source's host. The probes leave the source for an address that
 nobody has, with hop limit 1. What happens at a target on another host is only known

@@ -24,14 +24,14 @@ type receivePlan struct {
 func receiveMirror(ctx context.Context, s *shell, args []string) error {
 	f := newFlags("sluice receive", "", "Receives what sessions mirror: VXLAN in; pcapng, a tap device or a summary out. Ends\nwith ctrl-C, or after --duration.")
 	var plan receivePlan
-	f.StringVar(&plan.listen, "listen", fmt.Sprintf("[::]:%d", receive.Port), "`ADDRESS`:PORT to listen on")
+	f.StringVar(&plan.listen, "listen", fmt.Sprintf("[::]:%d", receive.Port), "`ADDRESS:PORT` to listen on")
 	f.StringVar(&plan.netns, "netns", "", "listen, and make the tap, in a named network `NAMESPACE`")
 	f.StringVar(&plan.write, "write", "", "write pcapng to `FILE`; - is stdout, to pipe into tshark or tcpdump")
-	f.StringVar(&plan.rotate, "rotate", "", "begin a new file after so many bytes: `SIZE` such as 100M")
+	f.StringVar(&plan.rotate, "rotate", "", "begin a new file whenever one has reached a `SIZE` such as 100M")
 	f.IntVar(&plan.keep, "keep", 0, "with --rotate: keep only the newest `N` files")
 	f.IntVar(&plan.snap, "snap", 0, "write only the first `BYTES` of each frame (default all)")
 	f.StringVar(&plan.tap, "tap", "", "feed the frames to a tap device of this `NAME`, for Suricata or Zeek")
-	f.DurationVar(&plan.duration, "duration", 0, "end after so long: `TIME` such as 10s")
+	f.DurationVar(&plan.duration, "duration", 0, "end after a `TIME` such as 10s (default at ctrl-C)")
 	f.StringVar(&plan.output, "output", "table", "`FORMAT` of the summary at the end: table or json")
 	f.notes = `A network is a session's VXLAN network identifier. In the file each one is an
 interface of its own. The summary goes to stderr while the capture goes to stdout:

@@ -113,9 +113,12 @@ func writeSummary(w io.Writer, c receive.Counts, before []receive.Network, inter
 	return nil
 }
 
-// losses says what did not get through.
+// losses says what did not get through, or not as on a wire.
 func losses(c receive.Counts) []string {
 	var lines []string
+	if n := c.Uncut(); n > 0 {
+		lines = append(lines, count(int64(n), "super-packet")+" that no wire has cut: the sender is on this host. ethtool -K DEVICE tx off, at the sender's device, cuts them")
+	}
 	if c.Dropped > 0 {
 		lines = append(lines, count(int64(c.Dropped), "datagram")+" lost: the socket was full, or the checksum wrong")
 	}
@@ -130,6 +133,7 @@ type receivedNetwork struct {
 	VirtualNetworkID uint32 `json:"VirtualNetworkId"`
 	Packets, Bytes   uint64
 	Cut              uint64 // packets shorter than their IP header tells
+	Uncut            uint64 // super-packets
 	From             string
 	First, Last      time.Time
 }
@@ -137,7 +141,7 @@ type receivedNetwork struct {
 func summaryJSON(c receive.Counts) any {
 	networks := []receivedNetwork{}
 	for _, n := range c.Networks {
-		networks = append(networks, receivedNetwork{n.VNI, n.Packets, n.Bytes, n.Cut, n.From.Addr().String(), n.First, n.Last})
+		networks = append(networks, receivedNetwork{n.VNI, n.Packets, n.Bytes, n.Cut, n.Uncut, n.From.Addr().String(), n.First, n.Last})
 	}
 	refused := map[string]uint64{}
 	for f, n := range c.Faults {

@@ -60,11 +60,13 @@ func TestReceiveSumsUpByNetwork(t *testing.T) {
 		send(receive.Encapsulate(nil, 42, make([]byte, 100)))
 	}
 	send(receive.Encapsulate(nil, 7, make([]byte, 60)))
+	send(receive.Encapsulate(nil, 7, make([]byte, 60000)))
 	send([]byte{0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14})
 	stdout, stderr, code := end()
-	want := "NETWORK  PACKETS  BYTES  CUT  FROM\n" +
-		"      7        1     60    0  127.0.0.1\n" +
-		"     42        3    300    0  127.0.0.1\n" +
+	want := "NETWORK  PACKETS   BYTES  CUT  FROM\n" +
+		"      7        2  60,060    0  127.0.0.1\n" +
+		"     42        3     300    0  127.0.0.1\n" +
+		"1 super-packet that no wire has cut: the sender is on this host. ethtool -K DEVICE tx off, at the sender's device, cuts them\n" +
 		"1 datagram refused: wrong flags\n"
 	if stdout != want || code != exitOK {
 		t.Errorf("exit %d\n%s%s", code, stdout, stderr)
