@@ -37,6 +37,8 @@ type DesiredState struct {
 	// Revision grows with each change; an agent's status says which it has reached.
 	Revision  int64
 	Endpoints []Endpoint
+	// Mirrors are the sources of traffic mirroring.
+	Mirrors []MirrorSource
 }
 
 // EndpointStatus is what an agent says of one endpoint.
@@ -57,6 +59,7 @@ type AgentStatus struct {
 	HostID    string
 	Revision  int64 // the DesiredState that has been carried out
 	Endpoints []EndpointStatus
+	Mirrors   []MirrorSourceStatus
 }
 
 // VerdictCounters count the packets of one endpoint by what became of them. The
@@ -89,4 +92,5 @@ type FlowTableCounters struct {
 type DatapathCounters struct {
 	Table     FlowTableCounters
 	Endpoints map[string]VerdictCounters // by endpoint id
+	Sessions  map[string]SessionCounters // by session id
 }

@@ -32,11 +32,16 @@ const (
 	KindThrottling
 	// KindUnsupported is an operation on an object that does not support it.
 	KindUnsupported
+	// KindDryRun is a request that was only tried and would have succeeded.
+	KindDryRun
 )
 
 // Error is an error that a caller outside the process may read.
 type Error struct {
 	Kind Kind
+	// Code is EC2's own code for what went wrong, such as TrafficMirrorTargetInUse.
+	// Where it is "", the EC2 front door has one for the Kind. Others pass it over.
+	Code string
 	// Message is a sentence for the caller; it names the member and the value.
 	Message string
 }
@@ -47,6 +52,47 @@ func (e *Error) Error() string { return e.Message }
 // Errorf makes an Error of a kind with a formatted message.
 func Errorf(kind Kind, format string, args ...any) *Error {
 	return &Error{Kind: kind, Message: fmt.Sprintf(format, args...)}
+}
+
+// EC2Errorf makes an Error of a kind with EC2's code and a formatted message.
+func EC2Errorf(kind Kind, code, format string, args ...any) *Error {
+	return &Error{Kind: kind, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// InvalidValue makes EC2's error of a value that its parameter can't take. reason
+// may be "".
+func InvalidValue(parameter, value, reason string) *Error {
+	if len(value) > maxValueEcho {
+		value = strings.ToValidUTF8(value[:maxValueEcho], "") + "..."
+	}
+	m := "Value (" + value + ") for parameter " + parameter + " is invalid."
+	if reason != "" {
+		m += " " + reason
+	}
+	return &Error{Kind: KindInvalidRequest, Code: "InvalidParameterValue", Message: m}
+}
+
+// maxValueEcho bounds what a message repeats of a request, in bytes.
+const maxValueEcho = 256
+
+// MissingParameter makes EC2's error of a parameter that must be there.
+func MissingParameter(name string) *Error {
+	return EC2Errorf(KindInvalidRequest, "MissingParameter", "The request must contain the parameter %s", name)
+}
+
+// DryRun is the answer to a dry run that would have succeeded.
+func DryRun() *Error {
+	return EC2Errorf(KindDryRun, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+}
+
+// CodeOf returns the EC2 code of the first Error in err's chain, and "" when there
+// is none.
+func CodeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
 }
 
 // KindOf returns the kind of the first Error in err's chain, and KindInternal

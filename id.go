@@ -85,3 +85,15 @@ type Scope struct {
 func (s Scope) FirewallARN(resourceType, name string) string {
 	return ARN{"aws", "network-firewall", s.Region, s.AccountID, resourceType, name}.String()
 }
+
+// EC2ARN is the ARN of an EC2 resource in this scope.
+func (s Scope) EC2ARN(resourceType, id string) string {
+	return ARN{"aws", "ec2", s.Region, s.AccountID, resourceType, id}.String()
+}
+
+// LoadBalancerARN is the ARN of the network load balancer that a target group of
+// this name shows as. It is the same for the same name.
+func (s Scope) LoadBalancerARN(name string) string {
+	_, digits, _ := strings.Cut(DeriveID("lb", s.Region, s.AccountID, name), "-")
+	return "arn:aws:elasticloadbalancing:" + s.Region + ":" + s.AccountID + ":loadbalancer/net/" + name + "/" + digits[:16]
+}

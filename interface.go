@@ -79,3 +79,29 @@ func (i Inventory) FirewallInterfaces(subnetID string) []Interface {
 	}
 	return out
 }
+
+// Interface returns the interface of an id.
+func (i Inventory) Interface(id string) (Interface, bool) {
+	for _, n := range i.Interfaces {
+		if n.ID == id {
+			return n, true
+		}
+	}
+	return Interface{}, false
+}
+
+// Primary returns the first IPv4 and the first IPv6 address that reach beyond the
+// link; the zero Addr where there is none.
+func (n Interface) Primary() (v4, v6 netip.Addr) {
+	for _, p := range n.Addresses {
+		a := p.Addr().Unmap()
+		switch {
+		case a.IsLinkLocalUnicast():
+		case a.Is4() && !v4.IsValid():
+			v4 = a
+		case a.Is6() && !v6.IsValid():
+			v6 = a
+		}
+	}
+	return v4, v6
+}

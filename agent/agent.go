@@ -113,6 +113,7 @@ func (a *Agent) apply(ctx context.Context) (sluice.AgentStatus, bool) {
 		HostID:    a.options.HostID,
 		Revision:  desired.Revision,
 		Endpoints: a.options.Datapath.Apply(ctx, desired.Endpoints),
+		Mirrors:   a.options.Datapath.ApplyMirrors(ctx, desired.Mirrors),
 	}, true
 }
 
@@ -124,6 +125,11 @@ func problemsOf(s sluice.AgentStatus) string {
 			text += fmt.Sprintf("%s: %s; ", e.ID, e.Problem)
 		}
 	}
+	for _, m := range s.Mirrors {
+		if m.Problem != "" {
+			text += fmt.Sprintf("mirror of %s: %s; ", m.InterfaceID, m.Problem)
+		}
+	}
 	return text
 }
 
@@ -132,9 +138,9 @@ func (a *Agent) logProblems(now, before string) {
 	switch {
 	case now == before:
 	case now == "":
-		a.options.Logger.Info("all endpoints are in place again")
+		a.options.Logger.Info("all endpoints and mirrors are in place again")
 	default:
-		a.options.Logger.Error("can't build endpoints; trying again", "problems", now)
+		a.options.Logger.Error("can't build endpoints or mirrors; trying again", "problems", now)
 	}
 }
 

@@ -21,11 +21,14 @@ type fakeDatapath struct {
 	changed chan struct{}
 	apply   func(attempt int, endpoints []sluice.Endpoint) []sluice.EndpointStatus
 	command func(ctx context.Context, what, endpointID string, emit func(sluice.FlowBlock) error) error
+	mirror  func(attempt int, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus
 	err     error // of Counters
 
 	mu      sync.Mutex
 	applied []string // the ids of each Apply, and when
 	times   []time.Time
+	// the sources of each ApplyMirrors
+	mirrored [][]sluice.MirrorSource
 }
 
 func (d *fakeDatapath) Apply(_ context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus {
@@ -41,6 +44,16 @@ func (d *fakeDatapath) Apply(_ context.Context, endpoints []sluice.Endpoint) []s
 		return nil
 	}
 	return d.apply(len(d.applied), endpoints)
+}
+
+func (d *fakeDatapath) ApplyMirrors(_ context.Context, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mirrored = append(d.mirrored, sources)
+	if d.mirror == nil {
+		return nil
+	}
+	return d.mirror(len(d.mirrored), sources)
 }
 
 func (d *fakeDatapath) Capture(ctx context.Context, id string, _ sluice.FlowSelection, emit func(sluice.FlowBlock) error) error {
@@ -317,4 +330,34 @@ func TestCountersCarryTheirError(t *testing.T) {
 	if _, err := a.Counters(t.Context()); !errors.Is(err, d.err) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestMirrorsAreAppliedReportedAndTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const failures = 3
+		var log bytes.Buffer
+		d := &fakeDatapath{mirror: func(attempt int, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus {
+			s := sluice.MirrorSourceStatus{InterfaceID: sources[0].Interface.ID, Problem: "no room"}
+			if attempt > failures {
+				s = sluice.MirrorSourceStatus{InterfaceID: s.InterfaceID, Attached: true}
+			}
+			return []sluice.MirrorSourceStatus{s}
+		}}
+		a, c := start(t, d, &log)
+		desired := state(1)
+		desired.Mirrors = []sluice.MirrorSource{{Interface: sluice.InterfaceRef{ID: "eni-1"}}}
+		a.SetDesired(desired)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(d.mirrored) != failures+1 {
+			t.Errorf("%d attempts", len(d.mirrored))
+		}
+		reports := c.reports()
+		if reports[0].Mirrors[0].Problem == "" || !reports[len(reports)-1].Mirrors[0].Attached {
+			t.Errorf("reported %v", reports)
+		}
+		if n := strings.Count(log.String(), "mirror of eni-1: no room"); n != 1 {
+			t.Errorf("%d log lines of one problem:\n%s", n, &log)
+		}
+	})
 }

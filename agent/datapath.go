@@ -12,6 +12,10 @@ type Datapath interface {
 	// and says how far it came. An interface whose device is absent is reported as
 	// missing. It is idempotent: what is right already is not touched.
 	Apply(ctx context.Context, endpoints []sluice.Endpoint) []sluice.EndpointStatus
+	// ApplyMirrors makes the kernel mirror exactly these sources, and says how far it
+	// came. Like Apply it is idempotent, and packets meet the old sessions of a source or
+	// the new ones, never a mixture.
+	ApplyMirrors(ctx context.Context, sources []sluice.MirrorSource) []sluice.MirrorSourceStatus
 	// Capture calls emit with the live flows of an endpoint that the selection
 	// holds: neither closed, nor expired, nor flushed. It ends early with ctx's
 	// error, and with emit's.

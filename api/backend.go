@@ -52,6 +52,39 @@ type Backend interface {
 	// operation runs, and when it failed, there are none.
 	FlowResults(ctx context.Context, scope control.FlowScope, operationID string, offset int64, limit int) (op sluice.FlowOperation, rows []sluice.Flow, more bool, err error)
 
+	// The EC2 changes of traffic mirroring. An error brings EC2's code; a dry run that
+	// would have succeeded is one too.
+	CreateTrafficMirrorFilter(context.Context, control.CreateTrafficMirrorFilterInput) (sluice.TrafficMirrorFilter, error)
+	ModifyTrafficMirrorFilterNetworkServices(ctx context.Context, id string, add, remove []string, dryRun bool) (sluice.TrafficMirrorFilter, error)
+	DeleteTrafficMirrorFilter(ctx context.Context, id string, dryRun bool) error
+	CreateTrafficMirrorFilterRule(context.Context, control.CreateTrafficMirrorFilterRuleInput) (sluice.TrafficMirrorFilterRule, error)
+	ModifyTrafficMirrorFilterRule(context.Context, control.ModifyTrafficMirrorFilterRuleInput) (sluice.TrafficMirrorFilterRule, error)
+	DeleteTrafficMirrorFilterRule(ctx context.Context, id string, dryRun bool) error
+	CreateTrafficMirrorTarget(context.Context, control.CreateTrafficMirrorTargetInput) (sluice.TrafficMirrorTarget, error)
+	DeleteTrafficMirrorTarget(ctx context.Context, id string, dryRun bool) error
+	CreateTrafficMirrorSession(context.Context, control.CreateTrafficMirrorSessionInput) (sluice.TrafficMirrorSession, error)
+	ModifyTrafficMirrorSession(context.Context, control.ModifyTrafficMirrorSessionInput) (sluice.TrafficMirrorSession, error)
+	DeleteTrafficMirrorSession(ctx context.Context, id string, dryRun bool) error
+	// The lists return everything, with tags.
+	TrafficMirrorFilters(context.Context) ([]sluice.TrafficMirrorFilter, error)
+	TrafficMirrorTargets(context.Context) ([]sluice.TrafficMirrorTarget, error)
+	TrafficMirrorSessions(context.Context) ([]sluice.TrafficMirrorSession, error)
+
+	CreateSecurityGroup(context.Context, control.CreateSecurityGroupInput) (sluice.SecurityGroup, error)
+	// AuthorizeSecurityGroupIngress and RevokeSecurityGroupIngress return the group and
+	// the rules that came or went.
+	AuthorizeSecurityGroupIngress(context.Context, control.AuthorizeSecurityGroupIngressInput) (sluice.SecurityGroup, []sluice.SecurityGroupRule, error)
+	RevokeSecurityGroupIngress(context.Context, control.RevokeSecurityGroupIngressInput) (sluice.SecurityGroup, []sluice.SecurityGroupRule, error)
+	// DeleteSecurityGroup returns the id of the group.
+	DeleteSecurityGroup(ctx context.Context, s control.SecurityGroupSelector, dryRun bool) (string, error)
+	SecurityGroups(context.Context) ([]sluice.SecurityGroup, error)
+
+	CreateTags(ctx context.Context, ids []string, tags []sluice.Tag, dryRun bool) error
+	DeleteTags(ctx context.Context, ids []string, selectors []control.EC2TagSelector, dryRun bool) error
+	// EC2Tags returns the tags that EC2 resources of some types were given, of every
+	// type without one, by id.
+	EC2Tags(ctx context.Context, resourceTypes ...string) (map[string][]sluice.Tag, error)
+
 	// Inventory is what the EC2 reads show.
 	Inventory(context.Context) (sluice.Inventory, error)
 	// Scope is the account and region that this installation answers for.

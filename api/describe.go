@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -32,8 +33,8 @@ type listing[T any] struct {
 	tags      func(T) []sluice.Tag // nil where the kind has none
 	filters   attributes[T]
 	maxPage   int32
-	exclusive bool // ids and MaxResults can't be together
-	malformed func(id string) error
+	exclusive bool                  // ids and MaxResults can't be together
+	malformed func(id string) error // nil where such an id is answered as one that is missing
 	missing   func(id string) error
 }
 
@@ -64,7 +65,7 @@ func (l listing[T]) list(c *call, ids []string, in pagedRead, all []T) ([]T, *st
 		return nil, nil, err
 	}
 	if value(in.DryRun) {
-		return nil, nil, dryRun()
+		return nil, nil, sluice.DryRun()
 	}
 	if s.Max == 0 || len(found) <= int(s.Max) {
 		return found, nil, nil
@@ -77,10 +78,6 @@ func (l listing[T]) list(c *call, ids []string, in pagedRead, all []T) ([]T, *st
 	}
 	next := c.tokens.Seal(c.operation, raw)
 	return found, &next, nil
-}
-
-func dryRun() error {
-	return &fault{http.StatusPreconditionFailed, "DryRunOperation", "Request would have succeeded, but DryRun flag is set."}
 }
 
 func (l listing[T]) checkPage(ids []string, maxResults *int32) error {
@@ -157,6 +154,9 @@ func (l listing[T]) choose(s selection, all []T) ([]T, error) {
 
 func (l listing[T]) checkIDs(ids []string, all []T) error {
 	for _, id := range ids {
+		if l.malformed == nil {
+			break
+		}
 		if err := l.malformed(id); err != nil {
 			return err
 		}
@@ -187,18 +187,39 @@ func missingID(noun, code string) func(string) error {
 	}
 }
 
+// noSuch says that there is no resource of a type and an id.
+func noSuch(resourceType string) func(string) error {
+	return func(id string) error { return sluice.NoSuchResource(resourceType, id) }
+}
+
+// taggedInventory is the inventory with the tags that its things were given, by id.
+type taggedInventory struct {
+	sluice.Inventory
+	tags map[string][]sluice.Tag
+}
+
+func (c *call) inventory(ctx context.Context) (taggedInventory, error) {
+	inv, err := c.backend.Inventory(ctx)
+	if err != nil {
+		return taggedInventory{}, err
+	}
+	tags, err := c.backend.EC2Tags(ctx, sluice.ResourceNetworkInterface, sluice.ResourceInstance, sluice.ResourceSubnet, sluice.ResourceVpc)
+	return taggedInventory{inv, tags}, err
+}
+
 // resourceTag is a Tag of EC2.
 type resourceTag struct {
 	Key   string `xml:"key"`
-	Value string `xml:"value"`
+	Value string `xml:"value,empty"`
 }
 
-// nameTag is the tag Name of a thing that has one.
-func nameTag(name string) []sluice.Tag {
-	if name == "" {
-		return nil
+// inventoryTags are the tags of a thing of the inventory: those that it was given,
+// and its name there as Name, unless it was given another.
+func inventoryTags(name string, given []sluice.Tag) []sluice.Tag {
+	if name == "" || slices.ContainsFunc(given, func(t sluice.Tag) bool { return t.Key == "Name" }) {
+		return given
 	}
-	return []sluice.Tag{{Key: "Name", Value: name}}
+	return append([]sluice.Tag{{Key: "Name", Value: name}}, given...)
 }
 
 func showResourceTags(tags []sluice.Tag) []resourceTag {

@@ -35,8 +35,8 @@ func jsonFaults() map[sluice.Kind]fault {
 	}
 }
 
-// queryFaults maps the kinds to codes of EC2. An EC2 operation that has a code of
-// its own for what went wrong returns a *fault instead.
+// queryFaults maps the kinds to codes of EC2, for errors that bring no code of their
+// own.
 func queryFaults() map[sluice.Kind]fault {
 	return map[sluice.Kind]fault{
 		sluice.KindValidation:       {status: http.StatusBadRequest, code: "InvalidParameterValue"},
@@ -47,6 +47,7 @@ func queryFaults() map[sluice.Kind]fault {
 		sluice.KindLimitExceeded:    {status: http.StatusBadRequest, code: "ResourceLimitExceeded"},
 		sluice.KindThrottling:       {status: http.StatusServiceUnavailable, code: "RequestLimitExceeded"},
 		sluice.KindUnsupported:      {status: http.StatusBadRequest, code: "UnsupportedOperation"},
+		sluice.KindDryRun:           {status: http.StatusPreconditionFailed, code: "DryRunOperation"},
 	}
 }
 

@@ -226,6 +226,9 @@ func (x *exchange) fault(err error) *fault {
 	if e, ok := errors.AsType[*sluice.Error](err); ok {
 		if f, ok := x.door.faults()[e.Kind]; ok {
 			f.message = e.Message
+			if e.Code != "" && x.door.service() == serviceEC2 {
+				f.code = e.Code
+			}
 			return &f
 		}
 	}

@@ -91,7 +91,7 @@ type instanceAttachment struct {
 }
 
 func describeInstances(ctx context.Context, c *call, in *describeInstancesRequest) (*describeInstancesResponse, error) {
-	inv, err := c.backend.Inventory(ctx)
+	inv, err := c.inventory(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -166,19 +166,19 @@ func instanceAttributes() attributes[instance] {
 	}
 }
 
-func showInstances(inv sluice.Inventory, scope sluice.Scope) []instance {
+func showInstances(inv taggedInventory, scope sluice.Scope) []instance {
 	byInstance := map[string][]networkInterface{}
 	for _, n := range showInterfaces(inv, scope) {
 		byInstance[n.Attachment.InstanceID] = append(byInstance[n.Attachment.InstanceID], n)
 	}
 	out := make([]instance, len(inv.Instances))
 	for k, i := range inv.Instances {
-		out[k] = showInstance(i, byInstance[i.ID], scope.AccountID)
+		out[k] = showInstance(i, byInstance[i.ID], scope.AccountID, inv.tags[i.ID])
 	}
 	return out
 }
 
-func showInstance(i sluice.Instance, interfaces []networkInterface, account string) instance {
+func showInstance(i sluice.Instance, interfaces []networkInterface, account string, tags []sluice.Tag) instance {
 	out := instance{
 		ID:              i.ID,
 		State:           instanceState{16, "running"},
@@ -190,7 +190,7 @@ func showInstance(i sluice.Instance, interfaces []networkInterface, account stri
 		VpcID:           i.VpcID,
 		Hypervisor:      "nitro",
 		SourceDestCheck: true,
-		Tags:            showResourceTags(nameTag(i.Name)),
+		Tags:            showResourceTags(inventoryTags(i.Name, tags)),
 		owner:           account,
 		reservation:     sluice.DeriveID("r", i.ID),
 	}

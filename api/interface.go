@@ -62,7 +62,7 @@ type ipv6Address struct {
 }
 
 func describeNetworkInterfaces(ctx context.Context, c *call, in *describeNetworkInterfacesRequest) (*describeNetworkInterfacesResponse, error) {
-	inv, err := c.backend.Inventory(ctx)
+	inv, err := c.inventory(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -138,7 +138,7 @@ func tagsShown(in []resourceTag) []sluice.Tag {
 	return out
 }
 
-func showInterfaces(inv sluice.Inventory, scope sluice.Scope) []networkInterface {
+func showInterfaces(inv taggedInventory, scope sluice.Scope) []networkInterface {
 	devices := map[string]int{} // position in the instance, by interface id
 	for _, i := range inv.Instances {
 		for index, id := range i.InterfaceIDs {
@@ -147,12 +147,13 @@ func showInterfaces(inv sluice.Inventory, scope sluice.Scope) []networkInterface
 	}
 	out := make([]networkInterface, len(inv.Interfaces))
 	for i, n := range inv.Interfaces {
-		out[i] = showInterface(n, devices[n.ID], scope.AccountID)
+		out[i] = showInterface(n, devices[n.ID], scope.AccountID, inv.tags[n.ID])
 	}
 	return out
 }
 
-func showInterface(n sluice.Interface, deviceIndex int, account string) networkInterface {
+func showInterface(n sluice.Interface, deviceIndex int, account string, tags []sluice.Tag) networkInterface {
+	name := n.Device
 	out := networkInterface{
 		ID:               n.ID,
 		SubnetID:         n.SubnetID,
@@ -171,13 +172,13 @@ func showInterface(n sluice.Interface, deviceIndex int, account string) networkI
 			DeviceIndex:     deviceIndex,
 			Status:          "attached",
 		},
-		Tags:          []resourceTag{{"Name", n.Device}},
 		InterfaceType: "interface",
 	}
 	if n.Netns != "" {
 		out.Description = "device " + n.Device + " in network namespace " + n.Netns + " of host " + n.HostID
-		out.Tags[0].Value = n.Netns + "/" + n.Device
+		name = n.Netns + "/" + n.Device
 	}
+	out.Tags = showResourceTags(inventoryTags(name, tags))
 	for _, a := range globalAddresses(n.Addresses) {
 		if a.Is4() {
 			out.PrivateIPs = append(out.PrivateIPs, privateIP{a.String(), len(out.PrivateIPs) == 0})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,4 +128,52 @@ func TestEveryShapeIsInTheTable(t *testing.T) {
 	for name := range shapes {
 		t.Errorf("shape %s is used nowhere", name)
 	}
+}
+
+// TestParametersAreThoseOfTheEC2Model compares the parameters of the mirroring
+// operations with the model that botocore ships: a client must not meet
+// UnknownParameter, and nothing is taken that AWS does not.
+func TestParametersAreThoseOfTheEC2Model(t *testing.T) {
+	installed(t, "python3", "-c", "import botocore")
+	ours := map[string][]string{}
+	args := []string{"testdata/ec2_parameters.py"}
+	for _, op := range operations() {
+		if op.service == serviceEC2 && (strings.Contains(op.name, "TrafficMirror") || strings.HasSuffix(op.name, "Tags") || strings.Contains(op.name, "SecurityGroup")) {
+			args = append(args, op.name)
+			ours[op.name] = queryNames(reflect.TypeOf(op.request()).Elem(), "")
+			slices.Sort(ours[op.name])
+		}
+	}
+	out, err := exec.Command("python3", args...).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var model map[string][]string
+	if err := json.Unmarshal(out, &model); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(model, ours); diff != "" || len(ours) != 23 {
+		t.Errorf("%d operations; -model +ours\n%s", len(ours), diff)
+	}
+}
+
+func queryNames(t reflect.Type, prefix string) []string {
+	switch {
+	case t.Kind() == reflect.Slice:
+		return queryNames(t.Elem(), prefix+".N")
+	case t.Kind() == reflect.Pointer:
+		return queryNames(t.Elem(), prefix)
+	case t.Kind() != reflect.Struct:
+		return []string{prefix[1:]}
+	}
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Anonymous {
+			out = append(out, queryNames(f.Type, prefix)...)
+			continue
+		}
+		out = append(out, queryNames(f.Type, prefix+"."+f.Tag.Get("query"))...)
+	}
+	return out
 }

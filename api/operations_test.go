@@ -50,6 +50,7 @@ func operationCases() map[string]operationCase {
 	out := map[string]operationCase{}
 	for _, cases := range [][]operationCase{
 		flowCases(), policyCases(), firewallCases(), firewallChangeCases(), tagCases(), transitGatewayCases(), ec2Cases(), stsCases(),
+		mirrorCases(), resourceTagCases(), groupCases(),
 	} {
 		for _, c := range cases {
 			out[c.service+" "+c.name] = c

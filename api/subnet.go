@@ -49,7 +49,7 @@ type cidrState struct {
 }
 
 func describeSubnets(ctx context.Context, c *call, in *describeSubnetsRequest) (*describeSubnetsResponse, error) {
-	inv, err := c.backend.Inventory(ctx)
+	inv, err := c.inventory(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func associatedCIDRs(in []ipv6Association) []string {
 	return out
 }
 
-func showSubnet(s sluice.Subnet, inv sluice.Inventory, scope sluice.Scope) subnet {
+func showSubnet(s sluice.Subnet, inv taggedInventory, scope sluice.Scope) subnet {
 	out := subnet{
 		ID:                 s.ID,
 		Arn:                sluice.ARN{Partition: "aws", Service: serviceEC2, Region: scope.Region, AccountID: scope.AccountID, Type: "subnet", Name: s.ID}.String(),
@@ -120,7 +120,7 @@ func showSubnet(s sluice.Subnet, inv sluice.Inventory, scope sluice.Scope) subne
 		AvailabilityZone:   s.AvailabilityZone,
 		AvailabilityZoneID: zoneID(scope.Region, s.AvailabilityZone),
 		OwnerID:            scope.AccountID,
-		Tags:               showResourceTags(nameTag(s.Name)),
+		Tags:               showResourceTags(inventoryTags(s.Name, inv.tags[s.ID])),
 	}
 	for _, p := range s.CIDRs {
 		if !p.Addr().Is4() {
@@ -129,7 +129,7 @@ func showSubnet(s sluice.Subnet, inv sluice.Inventory, scope sluice.Scope) subne
 		}
 		if out.CIDR == "" {
 			out.CIDR = p.String()
-			out.Available = available(p, s.ID, inv)
+			out.Available = available(p, s.ID, inv.Inventory)
 		}
 	}
 	return out

@@ -36,13 +36,13 @@ type cidrAssociation struct {
 }
 
 func describeVpcs(ctx context.Context, c *call, in *describeVpcsRequest) (*describeVpcsResponse, error) {
-	inv, err := c.backend.Inventory(ctx)
+	inv, err := c.inventory(ctx)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]vpc, len(inv.Vpcs))
 	for i, v := range inv.Vpcs {
-		all[i] = showVpc(v, c.backend.Scope().AccountID)
+		all[i] = showVpc(v, c.backend.Scope().AccountID, inv.tags[v.ID])
 	}
 	page, next, err := vpcListing().list(c, in.IDs, in.pagedRead, all)
 	if err != nil {
@@ -83,8 +83,8 @@ func vpcListing() listing[vpc] {
 	}
 }
 
-func showVpc(v sluice.Vpc, account string) vpc {
-	out := vpc{ID: v.ID, State: "available", InstanceTenancy: "default", OwnerID: account}
+func showVpc(v sluice.Vpc, account string, tags []sluice.Tag) vpc {
+	out := vpc{ID: v.ID, State: "available", InstanceTenancy: "default", OwnerID: account, Tags: showResourceTags(tags)}
 	for _, p := range v.CIDRs {
 		if !p.Addr().Is4() {
 			out.IPv6Associations = append(out.IPv6Associations, showAssociation("vpc-cidr-assoc", v.ID, p))

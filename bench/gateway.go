@@ -173,7 +173,7 @@ func linkCounter(device, counter string) (uint64, error) {
 			continue
 		}
 		fields := strings.Fields(rest)
-		column := map[string]int{"rx_packets": 1, "tx_packets": 9}[counter]
+		column := map[string]int{"rx_bytes": 0, "rx_packets": 1, "tx_packets": 9}[counter]
 		return strconv.ParseUint(fields[column], 10, 64)
 	}
 	return 0, fmt.Errorf("read device counters: no device %s", device)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
@@ -24,11 +23,12 @@ const flood = senders * portsPerSender
 
 func main() {
 	binary := flag.String("binary", "bin/sluice", "the sluice to measure")
+	only := flag.String("only", "", "firewall or mirror: measure nothing else")
 	out := flag.String("out", "bench/out/results.json", "where the results go")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	results, err := run(ctx, *binary)
+	results, err := run(ctx, *binary, *only)
 	printTable(os.Stdout, results)
 	if werr := writeResults(*out, results); err == nil {
 		err = werr
@@ -39,11 +39,34 @@ func main() {
 	}
 }
 
-// run measures everything; after an error it returns what it had until then.
-func run(ctx context.Context, binary string) (results []Result, err error) {
+// run measures everything, or only a part; after an error it returns what it had
+// until then.
+func run(ctx context.Context, binary, only string) (results []Result, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("needs root: it makes network namespaces and loads programs")
 	}
+	if only != "" && only != "firewall" && only != "mirror" {
+		return nil, fmt.Errorf("-only %s: want firewall or mirror", only)
+	}
+	lock, err := lockBench()
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close()
+	if only != "mirror" {
+		if results, err = benchFirewall(ctx, binary); err != nil {
+			return results, err
+		}
+	}
+	if only == "firewall" {
+		return results, nil
+	}
+	mirror, err := benchMirror(ctx, binary)
+	return append(results, mirror...), err
+}
+
+// benchFirewall measures the flow table and the firewall.
+func benchFirewall(ctx context.Context, binary string) (results []Result, err error) {
 	restore, err := tuneConntrack(flood)
 	if err != nil {
 		return nil, err
@@ -103,7 +126,7 @@ func measure(ctx context.Context, results []Result, p *product, nftables, plain 
 }
 
 func newServer(binary, dir string, g *gateway) (*testserver.Server, error) {
-	path, err := filepath.Abs(binary)
+	path, err := absolute(binary)
 	if err != nil {
 		return nil, err
 	}

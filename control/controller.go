@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 const (
 	sweepInterval = time.Minute
 	retryInterval = time.Second // after a store error
+	// Client tokens are looked through at this interval.
+	forgetInterval = time.Hour
 )
 
 // Quotas bound what an account may have. Zero means the default.
@@ -27,11 +30,21 @@ type Quotas struct {
 	Firewalls          int
 	FirewallPolicies   int
 	FirewallsPerPolicy int
+	Mirror             sluice.MirrorQuotas
+	SecurityGroups     sluice.SecurityGroupQuotas
 }
 
-// DefaultQuotas are twenty times those of AWS (Network Firewall quotas: 5
-// firewalls, 20 policies, 1,000 firewalls per policy).
-var DefaultQuotas = Quotas{Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000}
+// DefaultQuotas are twenty times those of AWS for firewalls (Network Firewall
+// quotas: 5 firewalls, 20 policies, 1,000 firewalls per policy), and those of AWS for
+// the rest (Traffic Mirroring quotas; VPC quotas).
+var DefaultQuotas = Quotas{
+	Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000,
+	Mirror: sluice.MirrorQuotas{
+		Filters: 10_000, Targets: 10_000, Sessions: 10_000,
+		RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10,
+	},
+	SecurityGroups: sluice.SecurityGroupQuotas{Groups: 2500, RulesPerGroup: 60},
+}
 
 // Observer is told of flow operations that have ended.
 type Observer interface {
@@ -50,6 +63,12 @@ type Options struct {
 	Quotas    Quotas
 	Logger    *slog.Logger
 	Observer  Observer
+	// TargetGroups are what NetworkLoadBalancerArn can name.
+	TargetGroups []sluice.TargetGroup
+	// Resolvers are the addresses whose DNS is the network service amazon-dns; nil is
+	// those of AWS: 169.254.169.253, fd00:ec2::253 and the third address of the
+	// source's IPv4 subnet, unless an interface has it.
+	Resolvers []netip.Addr
 	// OperationDeadline is how long the endpoints have to answer a flow operation.
 	OperationDeadline time.Duration
 	// MaxRows is the most rows that a flow operation keeps.
@@ -92,6 +111,14 @@ func New(o Options) *Controller {
 		{&o.Quotas.Firewalls, DefaultQuotas.Firewalls},
 		{&o.Quotas.FirewallPolicies, DefaultQuotas.FirewallPolicies},
 		{&o.Quotas.FirewallsPerPolicy, DefaultQuotas.FirewallsPerPolicy},
+		{&o.Quotas.Mirror.Filters, DefaultQuotas.Mirror.Filters},
+		{&o.Quotas.Mirror.Targets, DefaultQuotas.Mirror.Targets},
+		{&o.Quotas.Mirror.Sessions, DefaultQuotas.Mirror.Sessions},
+		{&o.Quotas.Mirror.RulesPerFilter, DefaultQuotas.Mirror.RulesPerFilter},
+		{&o.Quotas.Mirror.SessionsPerSource, DefaultQuotas.Mirror.SessionsPerSource},
+		{&o.Quotas.Mirror.SourcesPerTarget, DefaultQuotas.Mirror.SourcesPerTarget},
+		{&o.Quotas.SecurityGroups.Groups, DefaultQuotas.SecurityGroups.Groups},
+		{&o.Quotas.SecurityGroups.RulesPerGroup, DefaultQuotas.SecurityGroups.RulesPerGroup},
 	} {
 		if *q.quota <= 0 {
 			*q.quota = q.value
@@ -131,6 +158,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	close(c.ready)
 	sweep := time.NewTicker(sweepInterval)
 	defer sweep.Stop()
+	forget := time.NewTicker(forgetInterval)
+	defer forget.Stop()
 	for ctx.Err() == nil {
 		statuses, interfaces := c.o.Fleet.Changed(), c.o.Inventory.Changed()
 		var retry <-chan time.Time
@@ -147,6 +176,10 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-sweep.C:
 			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
 				c.o.Logger.Error("sweep flow operations", "error", err)
+			}
+		case <-forget.C:
+			if err := c.forgetCreations(ctx); err != nil && ctx.Err() == nil {
+				c.o.Logger.Error("forget client tokens", "error", err)
 			}
 		}
 	}

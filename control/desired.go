@@ -107,11 +107,16 @@ func (c *Controller) publish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	endpoints, err := desiredEndpoints(firewalls, policies, c.o.Inventory.Snapshot())
+	inv := c.o.Inventory.Snapshot()
+	endpoints, err := desiredEndpoints(firewalls, policies, inv)
 	if err != nil {
 		return err
 	}
-	digest, err := digestOf(endpoints)
+	mirrors, err := c.desiredMirrors(ctx, inv)
+	if err != nil {
+		return err
+	}
+	digest, err := digestOf(endpoints, mirrors)
 	if err != nil {
 		return err
 	}
@@ -124,13 +129,17 @@ func (c *Controller) publish(ctx context.Context) error {
 	c.published = nextPublication(old, revision, endpoints, firewalls)
 	c.mu.Unlock()
 	if revision != old.revision {
-		c.o.Fleet.SetDesired(sluice.DesiredState{Revision: revision, Endpoints: endpoints})
+		c.o.Fleet.SetDesired(sluice.DesiredState{Revision: revision, Endpoints: endpoints, Mirrors: mirrors})
 	}
 	return nil
 }
 
-func digestOf(endpoints []sluice.Endpoint) (string, error) {
-	b, err := json.Marshal(endpoints)
+func digestOf(endpoints []sluice.Endpoint, mirrors []sluice.MirrorSource) (string, error) {
+	var state any = endpoints
+	if len(mirrors) > 0 {
+		state = []any{endpoints, mirrors}
+	}
+	b, err := json.Marshal(state)
 	if err != nil {
 		return "", fmt.Errorf("encode desired state: %w", err)
 	}

@@ -8,3 +8,6 @@ func (c *Controller) Sweep(ctx context.Context) error { return c.sweep(ctx) }
 // Reconcile does what Run does after a change. Firewalls alone are removed by it,
 // so that a test may call it beside Run.
 func (c *Controller) Reconcile(ctx context.Context) error { return c.removeReleased(ctx) }
+
+// ForgetCreations does at once what Run does every hour.
+func (c *Controller) ForgetCreations(ctx context.Context) error { return c.forgetCreations(ctx) }

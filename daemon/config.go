@@ -23,6 +23,13 @@ type Config struct {
 	Operations OperationsConfig  `yaml:"operations"`
 	Limits     LimitsConfig      `yaml:"limits"`
 	Interfaces []InterfaceConfig `yaml:"interfaces"` // nil: discover all
+
+	// TargetGroups are groups of receivers of mirrored traffic, which the API shows as
+	// network load balancers.
+	TargetGroups []TargetGroupConfig `yaml:"target_groups"`
+	// Resolvers are the addresses whose DNS the network service amazon-dns means. nil:
+	// those of AWS.
+	Resolvers []string `yaml:"resolvers"`
 }
 
 // APIConfig is the AWS front door.
@@ -63,6 +70,22 @@ type LimitsConfig struct {
 	MaxBodyBytes     int64 `yaml:"max_body_bytes"` // of one request
 	Firewalls        int   `yaml:"firewalls"`
 	FirewallPolicies int   `yaml:"firewall_policies"`
+
+	MirrorFilters           int `yaml:"mirror_filters"`
+	MirrorTargets           int `yaml:"mirror_targets"`
+	MirrorSessions          int `yaml:"mirror_sessions"`
+	MirrorRulesPerFilter    int `yaml:"mirror_rules_per_filter"`    // up to 64
+	MirrorSessionsPerSource int `yaml:"mirror_sessions_per_source"` // up to 3
+	MirrorSourcesPerTarget  int `yaml:"mirror_sources_per_target"`
+	SecurityGroups          int `yaml:"security_groups"`
+	SecurityGroupRules      int `yaml:"security_group_rules"` // of one direction of a group
+}
+
+// TargetGroupConfig is a group of receivers over which flows are spread.
+type TargetGroupConfig struct {
+	Name    string   `yaml:"name"`
+	Arn     string   `yaml:"arn"`     // "": derived from the name
+	Members []string `yaml:"members"` // interface ids and IP addresses
 }
 
 // InterfaceConfig declares one device; what is empty is derived.

@@ -24,7 +24,15 @@ admin: {listen: "[::1]:7771"}
 cloudshell: {listen: ":8029"}
 flow_table: {max_flows: 4096}
 operations: {deadline: 90s, max_rows: 10}
-limits: {max_body_bytes: 65536, firewalls: 3, firewall_policies: 4}
+limits: {max_body_bytes: 65536, firewalls: 3, firewall_policies: 4, mirror_filters: 5, mirror_targets: 6, mirror_sessions: 7,
+  mirror_rules_per_filter: 8, mirror_sessions_per_source: 2, mirror_sources_per_target: 100, security_groups: 9, security_group_rules: 10}
+resolvers: [192.0.2.53, "fd00::53"]
+target_groups:
+  - name: sensors
+    members: [eni-0123456789abcdef0, 192.0.2.7]
+  - name: others
+    arn: arn:aws:elasticloadbalancing:eu-west-2:000000000042:loadbalancer/net/others/0123456789abcdef
+    members: ["fd00::7"]
 interfaces:
   - device: r0
     netns: sluice-gateway
@@ -45,7 +53,13 @@ interfaces:
 		CloudShell: &CloudShellConfig{Listen: ":8029"},
 		FlowTable:  FlowTableConfig{MaxFlows: 4096},
 		Operations: OperationsConfig{Deadline: 90 * time.Second, MaxRows: 10},
-		Limits:     LimitsConfig{MaxBodyBytes: 65536, Firewalls: 3, FirewallPolicies: 4},
+		Limits: LimitsConfig{MaxBodyBytes: 65536, Firewalls: 3, FirewallPolicies: 4, MirrorFilters: 5, MirrorTargets: 6, MirrorSessions: 7,
+			MirrorRulesPerFilter: 8, MirrorSessionsPerSource: 2, MirrorSourcesPerTarget: 100, SecurityGroups: 9, SecurityGroupRules: 10},
+		Resolvers: []string{"192.0.2.53", "fd00::53"},
+		TargetGroups: []TargetGroupConfig{
+			{Name: "sensors", Members: []string{"eni-0123456789abcdef0", "192.0.2.7"}},
+			{Name: "others", Arn: "arn:aws:elasticloadbalancing:eu-west-2:000000000042:loadbalancer/net/others/0123456789abcdef", Members: []string{"fd00::7"}},
+		},
 		Interfaces: []InterfaceConfig{
 			{Device: "r0", Netns: "sluice-gateway", AvailabilityZone: "eu-west-2b",
 				SubnetID: "subnet-0123456789abcdef0", InstanceID: "i-0123456789abcdef0", Firewall: &no},
@@ -101,8 +115,19 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"api: {listen: '127.0.0.1:70000'}":                       {`api.listen: "70000" is not a port from 0 to 65535`},
 		"api: {listen: 127.0.0.1:7771}":                          {"admin.listen: 127.0.0.1:7771 is taken by api.listen"},
 		"api: {tls: {certificate: /c}}":                          {`api.tls.key: "" is not an absolute path`},
-		"interfaces: []":                                         {"interfaces: an empty list leaves nothing to do"},
-		"region: eu-west-1\ninterfaces:\n# - {device: a}":        {"line 2: interfaces: an empty list leaves nothing to do; leave the key out to discover all"},
+		"limits: {mirror_sessions_per_source: 4}":                {"limits.mirror_sessions_per_source: 4 is not between 0 and 3"},
+		"limits: {mirror_rules_per_filter: 65}":                  {"limits.mirror_rules_per_filter: 65 is not between 0 and 64"},
+		"resolvers: [" + strings.Repeat("192.0.2.1,", 9) + "]":   {"line 1: resolvers: 9 addresses, want at most 8"},
+		"resolvers: [one]":                                       {`resolvers[0]: "one" is not an IP address`},
+		"target_groups: [{name: a.b, members: [192.0.2.1]}]":     {`target_groups[0].name: "a.b" is not 1 to 32 letters`},
+		"target_groups: [{name: a}]":                             {"target_groups[0].members: 0 members, want 1 to 16"},
+		"target_groups: [{name: a, members: [host]}]":            {`target_groups[0].members[0]: "host" is neither an interface id`},
+		"target_groups: [{name: a, members: [127.0.0.1]}]":       {`target_groups[0].members[0]: "127.0.0.1" is neither`},
+		"target_groups: [{name: a, arn: x, members: [\"::1\"]}]": {`target_groups[0].arn: "x" is not the ARN of a network load balancer`},
+		"target_groups:\n- {name: a, members: [192.0.2.1]}\n- {name: a, members: [192.0.2.2]}": {
+			"line 3: target_groups[1].name: the same name as target_groups[0]"},
+		"interfaces: []": {"interfaces: an empty list leaves nothing to do"},
+		"region: eu-west-1\ninterfaces:\n# - {device: a}": {"line 2: interfaces: an empty list leaves nothing to do; leave the key out to discover all"},
 		"interfaces: ~":                                          {"line 1: interfaces: an empty list leaves nothing to do"},
 		"interfaces: [{netns: a}]":                               {`interfaces[0].device: "" is not the name of a device`},
 		"interfaces: [{device: a/b}]":                            {`interfaces[0].device: "a/b" is not the name of a device`},

@@ -59,6 +59,7 @@ func (c *Config) validate(d *configDecoder) {
 	requireRange(d, "limits.max_body_bytes", c.Limits.MaxBodyBytes, 1<<10, 1<<30)
 	requireRange(d, "limits.firewalls", int64(c.Limits.Firewalls), 0, 100_000)
 	requireRange(d, "limits.firewall_policies", int64(c.Limits.FirewallPolicies), 0, 100_000)
+	c.validateMirroring(d)
 	c.validateInterfaces(d)
 }
 

@@ -55,7 +55,7 @@ func (d *Datapath) Apply(ctx context.Context, endpoints []sluice.Endpoint) []slu
 	if err := b.notes(); err != nil {
 		return problem(out, err)
 	}
-	d.watch.follow(namespaceNames(endpoints))
+	d.follow(followEndpoints, namespaceNames(endpoints))
 	wanted := map[string]bool{}
 	for i, e := range endpoints {
 		wanted[e.ID] = true

@@ -193,6 +193,9 @@ func RemovePins(dir string) error {
 	if err := detach(dir, func(string, string) bool { return true }); err != nil {
 		return err
 	}
+	if err := removeMirrors(dir); err != nil {
+		return err
+	}
 	numbers, err := tables(dir)
 	if err != nil {
 		return err

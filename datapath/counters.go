@@ -41,6 +41,9 @@ func (d *Datapath) Counters() (sluice.DatapathCounters, error) {
 	if out.Table.ByProtocolState, err = d.cache.read(d.mem); err != nil {
 		return out, fmt.Errorf("read counters: %w", err)
 	}
+	if out.Sessions, err = d.mirrors.counters(); err != nil {
+		return out, fmt.Errorf("read counters: %w", err)
+	}
 	for i := range d.mem.endpoints {
 		e := &d.mem.endpoints[i]
 		if atomic.LoadUint32(&e.State) != endpointInUse {

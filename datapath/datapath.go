@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 )
 
@@ -37,11 +38,14 @@ type Datapath struct {
 	// takes it away.
 	open sync.RWMutex
 	*table
-	watch *watcher
-	cache scanCache
+	mirrors *mirrorTable
+	watch   *watcher
+	cache   scanCache
 
 	mu      sync.Mutex // of Apply, Close and what follows
 	adopted bool       // Apply has been through all links since Open
+	// followed holds the namespaces that are watched for endpoints and for mirrors.
+	followed [2][]string
 }
 
 // Open takes up the table and the programs that run under o.Dir, or makes an empty
@@ -68,6 +72,9 @@ func Open(o Options) (*Datapath, error) {
 	if err := d.table.startCleaner(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), t.close())
 	}
+	if d.mirrors, err = openMirrors(o.Dir, copyMark(&t.layout), o.Logger); err != nil {
+		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), t.close())
+	}
 	d.watch = newWatcher(o.Logger)
 	return d, nil
 }
@@ -86,7 +93,19 @@ func (d *Datapath) Close() error {
 	if d.mem == nil {
 		return nil
 	}
-	return d.table.close()
+	return errors.Join(d.table.close(), d.mirrors.close())
+}
+
+// What namespaces are watched for.
+const (
+	followEndpoints = iota
+	followMirrors
+)
+
+// follow watches the namespaces of endpoints and mirrors, one half of which are these.
+func (d *Datapath) follow(half int, names []string) {
+	d.followed[half] = names
+	d.watch.follow(slices.Concat(d.followed[:]...))
 }
 
 // Remove detaches all programs and deletes the table with its flows, then closes.

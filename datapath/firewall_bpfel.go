@@ -144,6 +144,7 @@ const (
 	firewallProgStartCleaner = "start_cleaner"
 	firewallVarAtIngress     = "at_ingress"
 	firewallVarBucketCount   = "bucket_count"
+	firewallVarCopyMark      = "copy_mark"
 	firewallVarEndpointSlot  = "endpoint_slot"
 	firewallVarLinkHeader    = "link_header"
 	firewallVarMaxFlows      = "max_flows"
@@ -222,6 +223,7 @@ type firewallMapSpecs struct {
 type firewallVariableSpecs struct {
 	AtIngress    *ebpf.VariableSpec `ebpf:"at_ingress"`
 	BucketCount  *ebpf.VariableSpec `ebpf:"bucket_count"`
+	CopyMark     *ebpf.VariableSpec `ebpf:"copy_mark"`
 	EndpointSlot *ebpf.VariableSpec `ebpf:"endpoint_slot"`
 	LinkHeader   *ebpf.VariableSpec `ebpf:"link_header"`
 	MaxFlows     *ebpf.VariableSpec `ebpf:"max_flows"`
@@ -286,6 +288,7 @@ func (m *firewallMaps) Close() error {
 type firewallVariables struct {
 	AtIngress    *ebpf.Variable `ebpf:"at_ingress"`
 	BucketCount  *ebpf.Variable `ebpf:"bucket_count"`
+	CopyMark     *ebpf.Variable `ebpf:"copy_mark"`
 	EndpointSlot *ebpf.Variable `ebpf:"endpoint_slot"`
 	LinkHeader   *ebpf.Variable `ebpf:"link_header"`
 	MaxFlows     *ebpf.Variable `ebpf:"max_flows"`

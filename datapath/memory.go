@@ -11,7 +11,7 @@ import (
 )
 
 // memory is the maps of the table as the kernel's programs see them at the same
-// moment. All unsafe access of this package is in this file. Words that decide what
+// moment. All unsafe access to maps is in this file. Words that decide what
 // an entry is (tags, generations, status) are read and written by atomics alone; the
 // rest of an entry may change under a reader, who finds out by the generation.
 type memory struct {

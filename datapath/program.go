@@ -47,6 +47,7 @@ func (t *table) load(name string, key programKey) (*ebpf.Program, error) {
 		firewallVarSeed0:        t.layout.Seed[0],
 		firewallVarSeed1:        t.layout.Seed[1],
 		firewallVarResetMark:    t.layout.ResetMark,
+		firewallVarCopyMark:     copyMark(&t.layout),
 	} {
 		v := spec.Variables[variable]
 		if v == nil {

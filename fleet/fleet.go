@@ -107,7 +107,7 @@ func (f *Fleet) SetDesired(d sluice.DesiredState) {
 }
 
 // cut returns the part of a state that is one host's: the endpoints that have
-// interfaces there, with no others.
+// interfaces there, with no others, and the sources of mirroring.
 func cut(d sluice.DesiredState, hostID string) sluice.DesiredState {
 	out := sluice.DesiredState{Revision: d.Revision}
 	for _, e := range d.Endpoints {
@@ -120,6 +120,11 @@ func cut(d sluice.DesiredState, hostID string) sluice.DesiredState {
 		if len(own) > 0 {
 			e.Interfaces = own
 			out.Endpoints = append(out.Endpoints, e)
+		}
+	}
+	for _, m := range d.Mirrors {
+		if m.Interface.HostID == hostID {
+			out.Mirrors = append(out.Mirrors, m)
 		}
 	}
 	return out

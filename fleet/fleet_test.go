@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -65,6 +66,9 @@ func desired(revision int64, hosts ...string) sluice.DesiredState {
 		all.Interfaces = append(all.Interfaces, n, sluice.InterfaceRef{ID: "eni2-" + h, HostID: h, Device: "eth1"})
 	}
 	d.Endpoints = append(d.Endpoints, all)
+	for _, h := range hosts {
+		d.Mirrors = append(d.Mirrors, sluice.MirrorSource{Interface: sluice.InterfaceRef{ID: "eni-" + h, HostID: h, Device: "eth0"}})
+	}
 	return d
 }
 
@@ -82,10 +86,10 @@ func TestEachHostGetsItsPart(t *testing.T) {
 		return sluice.DesiredState{Revision: 7, Endpoints: []sluice.Endpoint{
 			{ID: "only-" + h, Interfaces: []sluice.InterfaceRef{{ID: "eni-" + h, HostID: h, Device: "eth0"}}},
 			{ID: "all", Interfaces: []sluice.InterfaceRef{{ID: "eni-" + h, HostID: h, Device: "eth0"}, {ID: "eni2-" + h, HostID: h, Device: "eth1"}}},
-		}}
+		}, Mirrors: []sluice.MirrorSource{{Interface: sluice.InterfaceRef{ID: "eni-" + h, HostID: h, Device: "eth0"}}}}
 	}
 	for id, h := range map[string]*fakeHost{"a": early, "b": late} {
-		if diff := cmp.Diff(want(id), h.last()); diff != "" {
+		if diff := cmp.Diff(want(id), h.last(), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}
 	}

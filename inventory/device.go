@@ -11,6 +11,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"sluice"
 )
 
 // namespaceState is one reading of a namespace.
@@ -77,6 +79,10 @@ func readDevices() ([]device, error) {
 	for _, l := range links {
 		a := l.Attrs()
 		if a.Flags&net.FlagLoopback != 0 {
+			continue
+		}
+		// What the data plane makes for itself, for as long as it mirrors, is nobody's.
+		if strings.HasPrefix(a.Name, sluice.MirrorDevicePrefix) {
 			continue
 		}
 		mac := a.HardwareAddr.String()

@@ -32,6 +32,10 @@ const (
 	snapshotEntries = 2000
 	catchUpEntries  = 100
 	maxWALFiles     = 2 // of 64 MiB
+	// The largest transaction sets the tags of a thousand resources: a comparison
+	// each of the resource and of its tags, and a write.
+	maxTransactionOps   = 4096
+	maxTransactionBytes = 10 << 20 // beyond it etcd warns of latency
 )
 
 // readyTimeout is how long Open waits for the member to elect itself.
@@ -136,6 +140,8 @@ func memberConfig(o Options) (*embed.Config, error) {
 	cfg.SnapshotCatchUpEntries = catchUpEntries
 	cfg.MaxWalFiles = maxWALFiles
 	cfg.QuotaBackendBytes = backendQuotaBytes
+	cfg.MaxTxnOps = maxTransactionOps
+	cfg.MaxRequestBytes = maxTransactionBytes
 	cfg.AutoCompactionMode = embed.CompactorModeRevision
 	cfg.AutoCompactionRetention = keptRevisions
 	cfg.EnableGRPCGateway = false

@@ -18,6 +18,30 @@ const (
 	// key: firewall id / availability zone — value: record of the id of the one
 	// flow operation that runs there
 	runningPrefix = root + "running/"
+	// key: id — value: record of sluice.TrafficMirrorFilter, with its rules
+	filterPrefix = root + "traffic-mirror-filter/"
+	// key: rule id — value: record of the id of the rule's filter
+	filterRulePrefix = root + "traffic-mirror-filter-rule/"
+	// key: id — value: record of sluice.TrafficMirrorTarget
+	targetPrefix = root + "traffic-mirror-target/"
+	// key: interface id or escaped ARN / target id — value: record of the target's id
+	targetUsePrefix = root + "traffic-mirror-target-use/"
+	// key: id — value: record of sluice.TrafficMirrorSession
+	sessionPrefix = root + "traffic-mirror-session/"
+	// key: "source", "target", "filter" or "vni" / its id or number / session id —
+	// value: record of sessionUse
+	sessionUsePrefix = root + "traffic-mirror-session-use/"
+	// key: id — value: record of sluice.SecurityGroup
+	securityGroupPrefix = root + "security-group/"
+	// key: VPC id / escaped name — value: record of the id of the group
+	securityGroupNamePrefix = root + "security-group-name/"
+	// key: rule id — value: record of the id of the rule's group
+	securityGroupRulePrefix = root + "security-group-rule/"
+	// key: resource type / resource id — value: record of resourceTags. The tags of
+	// EC2 resources stand here alone, not in the records of the resources.
+	tagPrefix = root + "tag/"
+	// key: operation / escaped client token — value: record of answeredCreation
+	clientTokenPrefix = root + "client-token/"
 	// value: record of desiredRevision
 	desiredRevisionKey = root + "desired-revision"
 )

@@ -112,6 +112,16 @@ func (tx *transaction) list(prefix string) ([][]byte, error) {
 	return values, nil
 }
 
+// count counts the keys below a prefix, which ends in a slash.
+func (tx *transaction) count(prefix string) (int, error) {
+	answer, err := tx.read(prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
+	if err != nil {
+		return 0, err
+	}
+	tx.compares = append(tx.compares, clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", tx.revision+1))
+	return int(answer.Count), nil
+}
+
 func (tx *transaction) put(key string, value []byte) {
 	tx.writes = append(tx.writes, clientv3.OpPut(key, string(value)))
 }

@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"agent":               {""},
 	"datapath":            {""},
 	"inventory":           {""},
+	"receive":             {""},
 	"daemon":              {},
 	"internal/testnet":    {""},
 	"internal/testserver": {""},

@@ -71,6 +71,7 @@ type bed struct {
 type bedOptions struct {
 	maxFlows  int
 	exception types.StreamExceptionPolicy
+	sensor    bool // the sensor's device is in the inventory too
 }
 
 // newBed builds a lab, starts a server over its gateway and waits until the
@@ -91,10 +92,11 @@ func newBed(t *testing.T, o bedOptions) *bed {
 		}
 	})
 	b.must(b.Create())
-	b.server, err = testserver.New(testserver.Options{
-		Binary: path, Dir: t.TempDir(), MaxFlows: o.maxFlows,
-		Interfaces: []testserver.Interface{{Netns: b.Gateway, Device: "client0"}},
-	})
+	interfaces := []testserver.Interface{{Netns: b.Gateway, Device: "client0"}}
+	if o.sensor {
+		interfaces = append(interfaces, testserver.Interface{Netns: b.Sensor, Device: "eth0"})
+	}
+	b.server, err = testserver.New(testserver.Options{Binary: path, Dir: t.TempDir(), MaxFlows: o.maxFlows, Interfaces: interfaces})
 	b.must(err)
 	t.Cleanup(func() {
 		if err := b.server.Detach(); err != nil {

@@ -59,10 +59,12 @@ type node struct {
 }
 
 // DecodeQuery reads parameters into the struct that into points at, whose fields
-// name theirs in the tag query. Fields may be *string, *bool, *int32 and slices of
-// strings or structs, which are Name.1, Name.2 … with gaps allowed. Parameters of
-// the protocol (Action, Version, X-Amz-…) are passed over, others that the struct
-// does not have are an error. The error is a *QueryError.
+// name theirs in the tag query. Fields may be *string, *bool, *int32, pointers to
+// structs, which are Name.Member, and slices of strings or structs, which are Name.1,
+// Name.2 … with gaps allowed. Parameters of the protocol (Action, Version, X-Amz-…)
+// are passed over, others that the struct does not have are an error, and so is one
+// that is missing or empty and whose field has required:"true". The error is a
+// *QueryError.
 func DecodeQuery(params []Parameter, into any) error {
 	root := &node{}
 	v := reflect.ValueOf(into).Elem()
@@ -86,7 +88,29 @@ func DecodeQuery(params []Parameter, into any) error {
 		}
 		n.value = p.Value
 	}
+	if name := missing(v.Type(), root); name != "" {
+		return &QueryError{"MissingParameter", "The request must contain the parameter " + name}
+	}
 	return fill(v, root, "")
+}
+
+// missing returns the first required parameter that is not there, and "" for none.
+func missing(t reflect.Type, n *node) string {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name := f.Tag.Get("query")
+		if f.Anonymous {
+			if name = missing(f.Type, n); name != "" {
+				return name
+			}
+			continue
+		}
+		child := n.children[name]
+		if f.Tag.Get("required") == "true" && (child == nil || child.value == "" && child.children == nil) {
+			return name
+		}
+	}
+	return ""
 }
 
 // known tells whether a name leads to a scalar of a type.
@@ -112,6 +136,10 @@ func known(t reflect.Type, parts []string) bool {
 		}
 		_, ok := index(parts[0])
 		return ok && known(t.Elem(), parts[1:])
+	case reflect.Pointer:
+		if t.Elem().Kind() == reflect.Struct {
+			return known(t.Elem(), parts)
+		}
 	}
 	return len(parts) == 0
 }
@@ -147,6 +175,9 @@ func fillField(v reflect.Value, n *node, path string) error {
 	if v.Kind() != reflect.Slice {
 		elem := reflect.New(v.Type().Elem())
 		v.Set(elem)
+		if elem.Elem().Kind() == reflect.Struct {
+			return fill(elem.Elem(), n, path+".")
+		}
 		return scalar(elem.Elem(), n.value, path)
 	}
 	positions := make([]int, 0, len(n.children))

@@ -90,6 +90,47 @@ func TestQueriesThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestNestedAndRequiredParameters(t *testing.T) {
+	type portRange struct {
+		From *int32 `query:"FromPort"`
+		To   *int32 `query:"ToPort"`
+	}
+	type base struct {
+		ID *string `query:"Id" required:"true"`
+	}
+	type request struct {
+		base
+		Ports *portRange `query:"Ports"`
+		IDs   []string   `query:"Resource" required:"true"`
+	}
+	for raw, want := range map[string]string{
+		"Id=a&Resource.1=b":                      "",
+		"Id=a&Resource.1=b&Ports.ToPort=5":       "",
+		"Resource.1=b":                           "The request must contain the parameter Id",
+		"Id=&Resource.1=b":                       "The request must contain the parameter Id",
+		"Id=a":                                   "The request must contain the parameter Resource",
+		"Id=a&Ports=5":                           "The parameter Ports is not recognized",
+		"Id=a&Ports.Foo=5":                       "The parameter Ports.Foo is not recognized",
+		"Id=a&Ports.ToPort.1=5":                  "The parameter Ports.ToPort.1 is not recognized",
+		"Id=a&Resource.1=b&Ports.FromPort=abc":   "Value (abc) for parameter Ports.FromPort is invalid. Expecting an integer.",
+		"Ports.FromPort=abc":                     "The request must contain the parameter Id",
+		"Id=a&Resource.1=b&Ports.FromPort=1&X=1": "The parameter X is not recognized",
+	} {
+		params, err := ParseQuery(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got request
+		err = DecodeQuery(params, &got)
+		if want == "" != (err == nil) || err != nil && err.Error() != want {
+			t.Errorf("%s: %v, want %q", raw, err, want)
+		}
+		if strings.Contains(raw, "ToPort=5") && err == nil && (got.Ports == nil || *got.Ports.To != 5 || got.Ports.From != nil) {
+			t.Errorf("%s: %+v", raw, got.Ports)
+		}
+	}
+}
+
 func TestAppendXML(t *testing.T) {
 	type part struct {
 		ID string `xml:"id"`
@@ -98,6 +139,7 @@ func TestAppendXML(t *testing.T) {
 	type answer struct {
 		Text   string   `xml:"text"`
 		Unset  string   `xml:"unset"`
+		Empty  string   `xml:"empty,empty"`
 		Flag   bool     `xml:"flag"`
 		Next   *string  `xml:"nextToken"`
 		Given  *string  `xml:"given"`
@@ -114,7 +156,7 @@ func TestAppendXML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "<text>&lt;a&amp;\uFFFDb&gt;</text><flag>false</flag><given>g</given>" +
+	want := "<text>&lt;a&amp;\uFFFDb&gt;</text><empty></empty><flag>false</flag><given>g</given>" +
 		"<partSet><item><id>x</id><n>1</n></item><item><id>y</id><n>0</n></item></partSet><noneSet/>" +
 		"<wordSet><item>w</item></wordSet><inner><n>0</n></inner>"
 	if b.String() != want {

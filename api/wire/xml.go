@@ -14,7 +14,7 @@ const Header = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
 
 // AppendXML writes the fields of a struct as elements, without white space between
 // them. The tag xml names the element; a field without one is left out. Nil pointers
-// and empty strings are left out. A slice is an element with an <item> for each of
+// and empty strings are left out; a string with ",empty" never is. A slice is an element with an <item> for each of
 // its own, and is there when empty too, because clients read its key unasked; with
 // ",omitempty" it is not.
 func AppendXML(b *bytes.Buffer, v any) error {
@@ -28,6 +28,10 @@ func appendStruct(b *bytes.Buffer, v reflect.Value) error {
 			continue
 		}
 		if option == "omitempty" && v.Field(i).IsZero() {
+			continue
+		}
+		if option == "empty" && v.Field(i).IsZero() {
+			AppendElement(b, name, "")
 			continue
 		}
 		if err := appendElement(b, name, v.Field(i)); err != nil {

@@ -41,6 +41,14 @@ func commands() []command {
 			{name: "show", summary: "show one: its zones, endpoints and policy", run: firewallShow},
 			{name: "delete", summary: "remove one", run: firewallDelete},
 		}},
+		{name: "mirror", summary: "traffic mirroring", sub: []command{
+			{name: "create", summary: "copy the packets of an interface to another", run: mirrorCreate},
+			{name: "list", summary: "list the sessions with what they have copied", run: mirrorList},
+			{name: "show", summary: "show one: its source, target, rules and counters", run: mirrorShow},
+			{name: "check", summary: "prove one with a probe packet", run: mirrorCheck},
+			{name: "delete", summary: "remove one", run: mirrorDelete},
+		}},
+		{name: "receive", summary: "receive mirrored packets: pcapng, a tap device or a summary", run: receiveMirror},
 		{name: "detach", summary: "take what a stopped server left out of the kernel", run: detach},
 		{name: "version", summary: "print the version", run: printVersion},
 	}
@@ -99,7 +107,7 @@ func help(ctx context.Context, s *shell, list []command, path string, args []str
 
 func printCommands(w io.Writer, list []command, path string) {
 	if path == "sluice" {
-		fmt.Fprint(w, "Sluice: a firewall with a live flow table, driven by the AWS Network Firewall API.\n\n")
+		fmt.Fprint(w, "Sluice: a firewall with a live flow table, and traffic mirroring, driven by AWS's APIs.\n\n")
 	}
 	fmt.Fprintf(w, "Usage: %s COMMAND [flags]\n\n", path)
 	width := 0
@@ -202,7 +210,8 @@ func (f *flags) printHelp(w io.Writer) {
 		if value != "" {
 			left += " " + value
 		}
-		if fl.DefValue != "" && fl.DefValue != "false" && fl.DefValue != "0" {
+		// Where the default is none of the values that can be meant, the usage tells.
+		if !slices.Contains([]string{"", "false", "0", "0s", "-1"}, fl.DefValue) {
 			usage += " (default " + fl.DefValue + ")"
 		}
 		width = max(width, len(left))

@@ -38,7 +38,8 @@ type demoRun struct {
 
 func demo(ctx context.Context, s *shell, args []string) error {
 	f := newFlags("sluice demo", "", "Builds a lab of network namespaces, starts a server, sends real traffic, captures its\n"+
-		"flows, flushes one of them, does the same with a stock AWS SDK, and removes it all again.")
+		"flows, flushes one of them, does the same with a stock AWS SDK, mirrors packets to a sensor\n"+
+		"and compares them, and removes it all again.")
 	if _, err := f.parse(s, args, 0, 0); err != nil {
 		return err
 	}
@@ -48,7 +49,7 @@ func demo(ctx context.Context, s *shell, args []string) error {
 	// A reader that leaves, as head does, must not keep the demo from cleaning up.
 	signal.Ignore(syscall.SIGPIPE)
 	d := &demoRun{shell: s, story: &story{w: s.stdout, start: time.Now()}}
-	fmt.Fprintln(s.stdout, "Sluice: live flows, captured and flushed through the AWS Network Firewall API")
+	fmt.Fprintln(s.stdout, "Sluice: live flows, captured and flushed, and mirrored packets, through the APIs of AWS")
 	err := d.run(ctx)
 	switch {
 	case err == nil:
@@ -72,7 +73,7 @@ func demo(ctx context.Context, s *shell, args []string) error {
 // run tells the story; each chapter needs the ones before it.
 func (d *demoRun) run(ctx context.Context) error {
 	for _, chapter := range []func(context.Context) error{
-		d.buildLab, d.startServer, d.makeFirewall, d.sendTraffic, d.captureByCommand, d.flushOne, d.captureBySDK,
+		d.buildLab, d.startServer, d.makeFirewall, d.sendTraffic, d.captureByCommand, d.flushOne, d.captureBySDK, d.mirrorTraffic,
 	} {
 		if err := chapter(ctx); err != nil {
 			if ctx.Err() != nil {
@@ -190,7 +191,7 @@ func (d *demoRun) quietly(ctx context.Context, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("sluice %s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
+		return nil, fmt.Errorf("sluice %s: %w\n%s", strings.Join(args, " "), err, strings.TrimSpace(stdout.String()+stderr.String()))
 	}
 	return stdout.Bytes(), nil
 }

@@ -162,7 +162,7 @@ func TestDemoHoldsAndLeavesNothingBehind(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	t.Logf("took %s", time.Since(began).Round(time.Millisecond))
-	for _, want := range []string{"$ sluice flow capture", "$ sluice flow flush", "is reset after", "client.start_flow_capture(", "All of it held."} {
+	for _, want := range []string{"$ sluice flow capture", "$ sluice flow flush", "is reset after", "client.start_flow_capture(", "$ sluice mirror check", "packet by packet and byte by byte", "All of it held."} {
 		if !strings.Contains(d.output.String(), want) {
 			t.Errorf("the demo did not say %q", want)
 		}

@@ -64,6 +64,11 @@ type counterSource interface {
 	Counters(ctx context.Context) map[string]sluice.DatapathCounters
 }
 
+// agentSource is where the last word of every agent comes from.
+type agentSource interface {
+	Statuses() []sluice.AgentStatus
+}
+
 // firewallSource knows which firewall and zone an endpoint belongs to.
 type firewallSource interface {
 	ListFirewalls(ctx context.Context, vpcIDs []string) ([]sluice.Firewall, error)
@@ -72,6 +77,7 @@ type firewallSource interface {
 // datapathMetrics reads the counters of the packet side when it is scraped.
 type datapathMetrics struct {
 	counters  counterSource
+	agents    agentSource
 	firewalls firewallSource
 	log       *slog.Logger
 }
@@ -97,6 +103,22 @@ func (m datapathMetrics) Collect(ch chan<- prometheus.Metric) {
 	hosts := m.counters.Counters(ctx)
 	for host, c := range hosts {
 		collectTable(ch, host, c.Table)
+	}
+	sessions := map[string]sluice.SessionCounters{}
+	for _, c := range hosts {
+		for id, one := range c.Sessions {
+			sum := sessions[id]
+			addSession(&sum, one)
+			sessions[id] = sum
+		}
+	}
+	for id, c := range sessions {
+		collectSession(ch, id, c)
+	}
+	for _, a := range m.agents.Statuses() {
+		for _, source := range a.Mirrors {
+			collectSource(ch, a.HostID, source)
+		}
 	}
 	firewalls, err := m.firewalls.ListFirewalls(ctx, nil)
 	if err != nil {

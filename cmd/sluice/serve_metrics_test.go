@@ -18,6 +18,10 @@ type fixedCounters map[string]sluice.DatapathCounters
 
 func (f fixedCounters) Counters(context.Context) map[string]sluice.DatapathCounters { return f }
 
+type fixedAgents []sluice.AgentStatus
+
+func (f fixedAgents) Statuses() []sluice.AgentStatus { return f }
+
 type fixedFirewalls []sluice.Firewall
 
 func (f fixedFirewalls) ListFirewalls(context.Context, []string) ([]sluice.Firewall, error) {
@@ -56,7 +60,7 @@ func TestMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 	}
 	firewalls := fixedFirewalls{{Name: "fw", SubnetMappings: []sluice.SubnetMapping{{EndpointID: "vpce-1", AvailabilityZone: "eu-west-1a"}}}}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(datapathMetrics{counters: hosts, firewalls: firewalls, log: slog.New(slog.DiscardHandler)})
+	r.MustRegister(datapathMetrics{counters: hosts, agents: fixedAgents{}, firewalls: firewalls, log: slog.New(slog.DiscardHandler)})
 	want := `
 # HELP sluice_received_packets_total Packets that an engine was given.
 # TYPE sluice_received_packets_total counter

@@ -187,13 +187,15 @@ func (v *server) wire() {
 		Inventory:         v.inventory,
 		Clock:             time.Now,
 		Scope:             sluice.Scope{Region: v.config.Region, AccountID: v.config.AccountID},
-		Quotas:            control.Quotas{Firewalls: v.config.Limits.Firewalls, FirewallPolicies: v.config.Limits.FirewallPolicies},
+		Quotas:            quotas(v.config.Limits),
+		TargetGroups:      targetGroups(v.config),
+		Resolvers:         resolvers(v.config),
 		Logger:            v.log,
 		Observer:          v.requests,
 		OperationDeadline: v.config.Operations.Deadline,
 		MaxRows:           v.config.Operations.MaxRows,
 	})
-	v.registry.MustRegister(datapathMetrics{counters: v.fleet, firewalls: v.controller, log: v.log})
+	v.registry.MustRegister(datapathMetrics{counters: v.fleet, agents: v.fleet, firewalls: v.controller, log: v.log})
 }
 
 // serve lets everything work until ctx ends. The doors close first, so that what

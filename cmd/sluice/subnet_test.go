@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const subnetAnswer = `<?xml version="1.0" encoding="UTF-8"?>
+const subnetAnswerText = `<?xml version="1.0" encoding="UTF-8"?>
 <DescribeSubnetsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>x</requestId><subnetSet>
 <item><subnetId>subnet-1</subnetId><vpcId>vpc-1</vpcId><cidrBlock>10.77.1.0/24</cidrBlock><availabilityZone>eu-west-1a</availabilityZone><tagSet><item><key>Name</key><value>client</value></item></tagSet></item>
 <item><subnetId>subnet-2</subnetId><vpcId>vpc-1</vpcId><cidrBlock>10.77.2.0/24</cidrBlock><availabilityZone>eu-west-1a</availabilityZone><tagSet/></item>
@@ -15,10 +15,11 @@ const subnetAnswer = `<?xml version="1.0" encoding="UTF-8"?>
 </subnetSet></DescribeSubnetsResponse>`
 
 func TestSubnetsAreChosenByNameIdOrZone(t *testing.T) {
-	all, err := parseSubnets(200, []byte(subnetAnswer))
-	if err != nil {
+	var answer subnetAnswer
+	if err := decodeEC2(200, []byte(subnetAnswerText), &answer); err != nil {
 		t.Fatal(err)
 	}
+	all := answer.Subnets
 	for _, c := range []struct {
 		named      []string
 		zone       string
@@ -51,7 +52,7 @@ func TestSubnetsAreChosenByNameIdOrZone(t *testing.T) {
 }
 
 func TestAnErrorOfEC2IsShownAsCodeAndMessage(t *testing.T) {
-	_, err := parseSubnets(401, []byte(`<Response><Errors><Error><Code>AuthFailure</Code><Message>AWS was not able to validate the provided access credentials</Message></Error></Errors></Response>`))
+	err := decodeEC2(401, []byte(`<Response><Errors><Error><Code>AuthFailure</Code><Message>AWS was not able to validate the provided access credentials</Message></Error></Errors></Response>`), &subnetAnswer{})
 	if err == nil || describeError(err) != "AuthFailure: AWS was not able to validate the provided access credentials" {
 		t.Errorf("got %v", err)
 	}

@@ -153,7 +153,8 @@ int firewall(struct __sk_buff *skb)
 			skb->mark = 0;
 			return PASS;
 		}
-	} else if (counted_at_ingress(skb)) {
+	} else if ((copy_mark && skb->mark == copy_mark) || counted_at_ingress(skb)) {
+		/* Copies are no traffic of the source (AWS does not filter them either). */
 		return PASS;
 	}
 	switch (parse(skb, &p)) {

@@ -5,6 +5,7 @@
 
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
+#include "device.h"
 #include "flow.h"
 
 #define MAX_ENDPOINTS 1024
@@ -13,8 +14,6 @@
 
 /* Constants of one loaded program; user space sets them before it loads. */
 volatile const __u32 endpoint_slot; /* whose program this is */
-volatile const __u8 at_ingress; /* 1 at ingress, 0 at egress */
-volatile const __u32 link_header; /* bytes before the IP header: 14, or 0 */
 volatile const __u32 netns; /* inode number of the namespace */
 volatile const __u32 bucket_count;
 volatile const __u64 max_flows;

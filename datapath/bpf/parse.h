@@ -5,7 +5,7 @@
 
 #include <linux/if_ether.h>
 #include <bpf/bpf_endian.h>
-#include "maps.h"
+#include "device.h"
 #include "packet.h"
 
 #define MAX_EXTENSIONS 8

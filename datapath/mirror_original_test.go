@@ -1,0 +1,262 @@
+package datapath
+
+import (
+	"hash/crc32"
+	"io"
+	"net/netip"
+	"os"
+	"regexp"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"sluice"
+	"sluice/internal/testnet"
+)
+
+// checksumOf sends n bytes over TCP and returns the checksums of what was sent and of what
+// arrived.
+func (l *mirrorLab) checksumOf(from, to string, address netip.Addr, n int) (sent, received uint32) {
+	l.t.Helper()
+	listener, err := testnet.Listen(to, "tcp", netip.AddrPortFrom(address, 0).String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer listener.Close()
+	got := make(chan uint32, 1)
+	go func() {
+		h := crc32.NewIEEE()
+		if c, err := listener.Accept(); err == nil {
+			io.Copy(h, c)
+			c.Close()
+		}
+		got <- h.Sum32()
+	}()
+	c, err := testnet.Dial(l.t.Context(), from, "tcp", listener.Addr().String())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c.SetDeadline(time.Now().Add(30 * time.Second))
+	h, chunk := crc32.NewIEEE(), make([]byte, 1<<18)
+	for done := 0; done < n; done += len(chunk) {
+		for i := range 64 {
+			chunk[i*4096] = byte(done>>18 + i)
+		}
+		h.Write(chunk)
+		if _, err := c.Write(chunk); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	c.Close()
+	return h.Sum32(), <-got
+}
+
+func TestOriginalsAreUntouched(t *testing.T) {
+	for name, length := range map[string]uint32{"whole": 0, "sliced": 128} {
+		t.Run(name, func(t *testing.T) {
+			l := newMirrorLab(t, 1500, 9000)
+			// Nothing is cut or finished before it has to be.
+			for ns, device := range map[string]string{l.source: "eth0", l.peer: "eth0"} {
+				if err := testnet.SetOffload(ns, device, true, testnet.TXChecksum, testnet.TSO, testnet.GSO); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s := l.session(1)
+			s.PacketLength = length
+			d := testDatapath(t, 1024)
+			t.Cleanup(func() { d.Remove() })
+			before := l.retransmitted()
+			applyMirrors(t, d, l.mirrorSource(s))
+			for _, way := range [][2]string{{l.source, l.peer}, {l.peer, l.source}} {
+				for _, to := range []map[string]netip.Addr{{l.source: sourceIPv4, l.peer: peerIPv4}, {l.source: sourceIPv6, l.peer: peerIPv6}} {
+					if sent, received := l.checksumOf(way[0], way[1], to[way[1]], 256<<20); sent != received {
+						t.Errorf("%s to %s: sent %08x, received %08x", way[0], to[way[1]], sent, received)
+					}
+				}
+			}
+			c := l.counters(d, s.ID)
+			packets := c.Egress.Matched.Packets + c.Ingress.Matched.Packets
+			t.Logf("%d packets, %d segments sent again", packets, l.retransmitted()-before)
+			if packets < 700_000 {
+				t.Errorf("only %d packets were mirrored", packets)
+			}
+		})
+	}
+}
+
+// retransmitted counts TCP segments that source and peer sent again.
+func (l *mirrorLab) retransmitted() (n int) {
+	for _, ns := range []string{l.source, l.peer} {
+		err := inNamespace(ns, func() error {
+			text, err := os.ReadFile("/proc/thread-self/net/snmp")
+			m := regexp.MustCompile(`(?m)^Tcp: (?:-?\d+ ){11}(\d+)`).FindSubmatch(text)
+			if m != nil {
+				k, _ := strconv.Atoi(string(m[1]))
+				n += k
+			}
+			return err
+		})
+		if err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	return n
+}
+
+// A VXLAN device between source and peer is mirrored, whose packets leave by a device
+// that is mirrored as well.
+func TestATunnelIsMirroredAsWhatItCarries(t *testing.T) {
+	oneCPU(t)
+	l := newMirrorLab(t, 1500, 9000)
+	for ns, ends := range map[string][3]netip.Addr{
+		l.source: {sourceIPv4, peerIPv4, netip.MustParseAddr("10.9.5.1")},
+		l.peer:   {peerIPv4, sourceIPv4, netip.MustParseAddr("10.9.5.2")},
+	} {
+		err := inNamespace(ns, func() error {
+			attrs := netlink.NewLinkAttrs()
+			attrs.Name = "tunnel0"
+			return netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: attrs, VxlanId: 99, SrcAddr: ends[0].AsSlice(), Group: ends[1].AsSlice(), Port: 4799})
+		})
+		if err == nil {
+			err = testnet.SetLinkUp(ns, "tunnel0")
+		}
+		if err == nil {
+			err = testnet.AddAddress(ns, "tunnel0", netip.PrefixFrom(ends[2], 24))
+		}
+		if err == nil {
+			err = testnet.SetOffload(ns, "tunnel0", false, testnet.TSO, testnet.TXChecksum)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := testDatapath(t, 1024)
+	t.Cleanup(func() { d.Remove() })
+	inner, outer := l.mirrorSource(l.session(1)), l.mirrorSource(l.session(2))
+	inner.Interface = sluice.InterfaceRef{ID: "eni-00000000000000002", Netns: l.source, Device: "tunnel0"}
+	applyMirrors(t, d, inner, outer)
+	wire, tunnel, sensor := openTap(t, l.peer, "eth0"), openTap(t, l.peer, "tunnel0"), openTap(t, l.sensor, "eth0")
+	l.bulk(l.source, l.peer, netip.MustParseAddr("10.9.5.2"), 1<<20)
+	settle(wire, tunnel, sensor)
+	byVNI := map[uint32][]decapsulated{}
+	for _, c := range decapsulate(t, sensor.take(isIP)) {
+		byVNI[c.vni] = append(byVNI[c.vni], c)
+	}
+	// The tap at the peer's end of the tunnel sees what came through in one piece again.
+	payload := func(frames [][]byte) (n int) {
+		for _, f := range frames {
+			if p := refParse(f); p.protocol == 6 && p.src == netip.MustParseAddr("10.9.5.1") {
+				n += p.bytes - 20 - int(f[14+20+12]>>4)*4
+			}
+		}
+		return n
+	}
+	var copies [][]byte
+	for _, c := range byVNI[1] {
+		copies = append(copies, c.frame)
+	}
+	if got, want := payload(copies), payload(tunnel.take(isIP)); got != want || got < 1<<20 {
+		t.Errorf("the copies of the tunnel's packets carry %d bytes, want %d", got, want)
+	}
+	compare(t, wire.take(isIP), byVNI[2], 0)
+}
+
+// sendSegmented hands the kernel many datagrams at once.
+func (l *mirrorLab) sendSegmented(size, segment int) {
+	l.t.Helper()
+	err := inNamespace(l.source, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_SEGMENT, segment); err != nil {
+			return err
+		}
+		return unix.Sendto(fd, make([]byte, size), 0, &unix.SockaddrInet4{Port: 9, Addr: peerIPv4.As4()})
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func TestSuperPacketsOfUDPAreCut(t *testing.T) {
+	oneCPU(t)
+	l := newMirrorLab(t, 1500, 9000)
+	d, wire, sensor := l.mirrored(l.session(1))
+	for range 5 {
+		l.sendSegmented(20100, 1000)
+	}
+	settle(wire, sensor)
+	frames := wire.take(isIP)
+	compare(t, frames, decapsulate(t, sensor.take(isIP)), 0)
+	if c := l.counters(d, "tms-00000000000000001").Egress; c.Matched.Packets < 105 || c.Matched != c.Mirrored {
+		t.Errorf("counted %+v", c)
+	}
+}
+
+// What the firewall drops is not mirrored, and what leaves as a copy is none of its
+// traffic.
+func TestMirrorsAndFirewallsMindTheirOwnPackets(t *testing.T) {
+	oneCPU(t)
+	l := newMirrorLab(t, 1500, 9000)
+	d, _, sensor := l.mirrored(l.session(1))
+	e := sluice.Endpoint{ID: testEndpoint, Policy: testPolicy(), Interfaces: []sluice.InterfaceRef{
+		{ID: "eni-1", Netns: l.source, Device: "eth0"}, {ID: "eni-2", Netns: l.source, Device: "up0"},
+	}}
+	e.Policy.StatelessDefault = sluice.ActionDrop
+	apply(t, d, e)
+	for range 10 {
+		inject(t, l.peer, "eth0", ether(ipv4("10.9.1.2", "10.9.1.1", 17, udp(1, 7777, be32(1)))))
+	}
+	settle(sensor)
+	if n := len(decapsulate(t, sensor.take(isIP))); n != 0 {
+		t.Errorf("%d copies of packets that the firewall dropped", n)
+	}
+	e.Policy.StatelessDefault, e.Policy.Generation = sluice.ActionPass, 2
+	apply(t, d, e)
+	for n := range 10 {
+		inject(t, l.peer, "eth0", ether(ipv4("10.9.1.2", "10.9.1.1", 1, icmp(0, 0, be32(uint32(n))))))
+	}
+	settle(sensor)
+	if n := len(decapsulate(t, sensor.take(isIP))); n != 10 {
+		t.Errorf("%d copies of 10 packets", n)
+	}
+	for _, f := range captureFrom(t, d, testEndpoint) {
+		if f.Protocol == 17 {
+			t.Errorf("the firewall has a flow of copies: %+v", f)
+		}
+		if f.Destination == sourceIPv4 && f.Packets[0] != 10 {
+			t.Errorf("the firewall counted %d of 10 packets", f.Packets[0])
+		}
+	}
+}
+
+func TestConstantsAreThoseOfTheMirrorProgram(t *testing.T) {
+	want := map[string]int{
+		"MAX_SOURCES": maxSources, "MAX_SESSIONS": maxSessions, "SESSIONS_PER_SOURCE": sessionsPerSource,
+		"RULES_PER_DIRECTION": rulesPerDirection, "RESOLVERS_PER_SESSION": resolversPerSession,
+		"TARGETS_PER_SESSION": targetsPerSession, "DELIVERIES_PER_SESSION": deliveriesPerSession,
+		"ANY_PROTOCOL": anyProtocol, "COST_SHIFT": costShift,
+	}
+	define := regexp.MustCompile(`(?m)^#define (\w+) (\w+)`)
+	for _, file := range []string{"bpf/mirror_maps.h", "bpf/mirror.c"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range define.FindAllStringSubmatch(string(text), -1) {
+			n, err := strconv.ParseInt(m[2], 0, 64)
+			if w, ok := want[m[1]]; ok && (err != nil || w != int(n)) {
+				t.Errorf("%s is %s in %s and %d in Go", m[1], m[2], file, w)
+			}
+			delete(want, m[1])
+		}
+	}
+	for name := range want {
+		t.Errorf("%s is not defined", name)
+	}
+}
