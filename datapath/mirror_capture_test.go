@@ -22,7 +22,6 @@ type tap struct {
 
 	mu     sync.Mutex
 	frames [][]byte
-	drops  uint32
 }
 
 // openTap begins to record on a device.
