@@ -1,6 +1,8 @@
 // Package datapath is the packet side of one host: it loads the firewall programs
 // of package folder bpf, attaches them to the interfaces of firewall endpoints, and
-// reads and cuts flows in the table that it shares with them.
+// reads and cuts flows in the table that it shares with them. It does the same with the
+// mirror programs and the sources of traffic mirroring, for which it makes devices of
+// its own.
 //
 // It is the only room that touches BPF, netlink and network namespaces. It must
 // never import another room than the root vocabulary, decide what a policy or a

@@ -9,10 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/vishvananda/netlink"
 
 	"sluice"
 	"sluice/internal/testnet"
@@ -127,23 +126,6 @@ func TestCopiesGoOnWithoutTheProcessAndAfterItsReturn(t *testing.T) {
 	}
 }
 
-func helperDevices(t testing.TB, ns string) (names []string) {
-	t.Helper()
-	err := inNamespace(ns, func() error {
-		links, err := netlink.LinkList()
-		for _, l := range links {
-			if strings.HasPrefix(l.Attrs().Name, sluice.MirrorDevicePrefix) {
-				names = append(names, l.Attrs().Name)
-			}
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return names
-}
-
 // While sessions change, each packet meets the old ones or the new ones, and is copied
 // exactly once.
 func TestSessionsChangeInBetweenTwoPackets(t *testing.T) {
@@ -157,20 +139,20 @@ func TestSessionsChangeInBetweenTwoPackets(t *testing.T) {
 	}
 	d, _, sensor := l.mirrored(one, two)
 	stop, done := make(chan struct{}), make(chan struct{})
-	changes := 0
+	var changes atomic.Int64
 	go func() {
 		defer close(done)
-		for ; ; changes++ {
+		for n := 0; ; n++ {
 			select {
 			case <-stop:
 				return
 			default:
 			}
 			first := one
-			if changes%2 == 0 {
+			if n%2 == 0 {
 				first = reject
 			}
-			if changes%3 == 0 {
+			if n%3 == 0 {
 				first.VNI = 3
 			}
 			for _, s := range d.ApplyMirrors(t.Context(), []sluice.MirrorSource{l.mirrorSource(first, two)}) {
@@ -178,10 +160,11 @@ func TestSessionsChangeInBetweenTwoPackets(t *testing.T) {
 					t.Errorf("apply: %s", s.Problem)
 				}
 			}
+			changes.Store(int64(n + 1))
 		}
 	}()
 	n := 0
-	for begin := time.Now(); time.Since(begin) < time.Second; n += 100 {
+	for begin := time.Now(); changes.Load() < 24 && time.Since(begin) < 10*time.Second; n += 100 {
 		l.number(n, n+100)
 	}
 	close(stop)
@@ -201,8 +184,8 @@ func TestSessionsChangeInBetweenTwoPackets(t *testing.T) {
 	for _, v := range vnis {
 		by[v]++
 	}
-	if by[1] == 0 || by[2] == 0 || by[3] == 0 || changes < 10 {
-		t.Errorf("%d changes; by session %v: the test proves little", changes, by)
+	if by[1] == 0 || by[2] == 0 || by[3] == 0 || changes.Load() < 24 {
+		t.Errorf("%d changes; by session %v: the test proves little", changes.Load(), by)
 	}
 }
 
@@ -451,48 +434,5 @@ func TestFlowsAreSpreadOverTargets(t *testing.T) {
 		if before[key] != members[0] && before[key] != a {
 			t.Errorf("flow %s moved from %v to %v", key, before[key], a)
 		}
-	}
-}
-
-func TestHelperDevicesAreSetRightAgain(t *testing.T) {
-	oneCPU(t)
-	l := newMirrorLab(t, 1500, 9000)
-	s := l.session(1)
-	d, wire, sensor := l.mirrored(s)
-	if err := testnet.SetForwarding(l.source, true); err != nil {
-		t.Fatal(err)
-	}
-	if err := testnet.SetForwarding(l.source, false); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range helperDevices(t, l.source) {
-		if strings.HasSuffix(name, "-"+helperBridge) {
-			if err := testnet.SetOffload(l.source, name, true, testnet.TXChecksum, testnet.TSO, testnet.GSO); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	applyMirrors(t, d, l.mirrorSource(s))
-	l.bulk(l.source, l.peer, peerIPv4, 1<<20)
-	settle(wire, sensor)
-	compare(t, wire.take(isIP), decapsulate(t, sensor.take(isIP)), 0)
-	// And made anew when somebody has removed one.
-	if err := testnet.RemoveLink(l.source, d.mirrors.helperName()+helperPort); err != nil {
-		t.Fatal(err)
-	}
-	l.number(0, 5) // between the devices these come to nothing
-	for range 2 {
-		if c := l.counters(d, s.ID).Egress; c.Matched.Packets < 5 {
-			t.Errorf("counted %+v", c)
-		}
-	}
-	if c := l.counters(d, s.ID).Egress; c.Errors.Packets != 5 {
-		t.Errorf("without a helper device: %+v", c)
-	}
-	applyMirrors(t, d, l.mirrorSource(s))
-	l.number(5, 15)
-	settle(sensor)
-	if numbers, _ := numbersOf(decapsulate(t, sensor.take(isIP))); !slices.Equal(numbers, upTo(5, 15)) {
-		t.Errorf("copies %v", numbers)
 	}
 }

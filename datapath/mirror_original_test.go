@@ -235,6 +235,33 @@ func TestMirrorsAndFirewallsMindTheirOwnPackets(t *testing.T) {
 	}
 }
 
+// A source without an address of its own, such as the port of a bridge, sends copies
+// from the address that the route prefers.
+func TestCopiesOfASourceWithoutAddressesHaveOne(t *testing.T) {
+	oneCPU(t)
+	l := newMirrorLab(t, 1500, 9000)
+	d := testDatapath(t, 1024)
+	t.Cleanup(func() { d.Remove() })
+	for target, want := range map[netip.Addr]netip.Addr{sensorIPv4: uplinkIPv4, sensorIPv6: uplinkIPv6} {
+		s := l.session(1)
+		s.Targets = []netip.Addr{target}
+		src := l.mirrorSource(s)
+		src.IPv4, src.IPv6 = netip.Addr{}, netip.Addr{}
+		applyMirrors(t, d, src)
+		sensor := openTap(t, l.sensor, "eth0")
+		l.udp(l.source, peerIPv4, 100)
+		settle(sensor)
+		copies := sensor.take(func(f []byte) bool { p := refParse(f); return p.dst == target && p.dport == 4789 })
+		if len(copies) == 0 {
+			t.Fatalf("no copies to %v: %+v", target, l.counters(d, s.ID))
+		}
+		if p := refParse(copies[0]); p.src != want {
+			t.Errorf("copies to %v come from %v, want %v", target, p.src, want)
+		}
+		decapsulate(t, copies)
+	}
+}
+
 func TestConstantsAreThoseOfTheMirrorProgram(t *testing.T) {
 	want := map[string]int{
 		"MAX_SOURCES": maxSources, "MAX_SESSIONS": maxSessions, "SESSIONS_PER_SOURCE": sessionsPerSource,

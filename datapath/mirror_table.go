@@ -47,6 +47,7 @@ const (
 // mirrorTable is the pinned maps of mirroring, and who has which slot in them.
 type mirrorTable struct {
 	dir      string
+	spec     *ebpf.CollectionSpec // never changed
 	maps     mirrorMaps
 	mark     uint32            // skb->mark of copies on their way out
 	sources  map[string]uint32 // by interface id
@@ -64,7 +65,11 @@ func copyMark(l *firewallTableLayout) uint32 { return ^l.ResetMark | 1<<31 }
 
 // openMirrors takes up the maps under dir, or makes new ones.
 func openMirrors(dir string, mark uint32, log *slog.Logger) (*mirrorTable, error) {
-	t := &mirrorTable{dir: dir, mark: mark, log: log, offered: map[uint32]uint64{}, lost: map[uint32]uint64{}}
+	spec, err := loadMirror()
+	if err != nil {
+		return nil, fmt.Errorf("read mirror object: %w", err)
+	}
+	t := &mirrorTable{dir: dir, spec: spec, mark: mark, log: log, offered: map[uint32]uint64{}, lost: map[uint32]uint64{}}
 	why, err := t.takeUp()
 	if err != nil {
 		return nil, fmt.Errorf("take up mirrors: %w", err)
@@ -84,16 +89,12 @@ func (t *mirrorTable) linksDir() string { return filepath.Join(t.dir, mirrorLink
 
 // takeUp opens what is pinned, or says why it doesn't do.
 func (t *mirrorTable) takeUp() (why string, err error) {
-	spec, err := loadMirror()
-	if err != nil {
-		return "", fmt.Errorf("read mirror object: %w", err)
-	}
 	err = t.eachMap(func(name string, m **ebpf.Map) error {
 		var err error
 		if *m, err = ebpf.LoadPinnedMap(filepath.Join(t.mapsDir(), name), nil); err != nil {
 			return err
 		}
-		return spec.Maps[name].Compatible(*m)
+		return t.spec.Maps[name].Compatible(*m)
 	})
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -154,11 +155,7 @@ func (t *mirrorTable) generation(slot uint32) (*mirrorSource, error) {
 		return nil, fmt.Errorf("look up source: %w", err)
 	}
 	defer inner.Close()
-	spec, err := loadMirror()
-	if err != nil {
-		return nil, fmt.Errorf("read mirror object: %w", err)
-	}
-	if inner.ValueSize() != spec.Maps[mirrorMapSources].InnerMap.ValueSize {
+	if inner.ValueSize() != t.spec.Maps[mirrorMapSources].InnerMap.ValueSize {
 		return nil, errOtherLayout
 	}
 	var g mirrorSource
@@ -171,11 +168,7 @@ func (t *mirrorTable) generation(slot uint32) (*mirrorSource, error) {
 // setGeneration makes a generation complete and then puts it in the place of the one
 // before it, in between two packets.
 func (t *mirrorTable) setGeneration(slot uint32, g *mirrorSource) error {
-	spec, err := loadMirror()
-	if err != nil {
-		return fmt.Errorf("read mirror object: %w", err)
-	}
-	inner, err := ebpf.NewMap(spec.Maps[mirrorMapSources].InnerMap)
+	inner, err := ebpf.NewMap(t.spec.Maps[mirrorMapSources].InnerMap)
 	if err != nil {
 		return fmt.Errorf("make generation: %w", err)
 	}
@@ -198,12 +191,8 @@ func (t *mirrorTable) create() error {
 	if err := os.MkdirAll(t.mapsDir(), 0o700); err != nil {
 		return fmt.Errorf("make pin directory: %w", err)
 	}
-	spec, err := loadMirror()
-	if err != nil {
-		return fmt.Errorf("read mirror object: %w", err)
-	}
 	return t.eachMap(func(name string, m **ebpf.Map) (err error) {
-		if *m, err = ebpf.NewMap(spec.Maps[name]); err != nil {
+		if *m, err = ebpf.NewMap(t.spec.Maps[name]); err != nil {
 			return err
 		}
 		return (*m).Pin(filepath.Join(t.mapsDir(), name))
@@ -235,10 +224,7 @@ func (t *mirrorTable) close() error {
 
 // load loads a program of the mirror object onto the maps.
 func (t *mirrorTable) load(name string, variables map[string]any) (*ebpf.Program, error) {
-	spec, err := loadMirror()
-	if err != nil {
-		return nil, fmt.Errorf("read mirror object: %w", err)
-	}
+	spec := t.spec.Copy()
 	for other := range spec.Programs {
 		if other != name {
 			delete(spec.Programs, other)
