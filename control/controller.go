@@ -69,6 +69,11 @@ type Options struct {
 	// those of AWS: 169.254.169.253, fd00:ec2::253 and the third address of the
 	// source's IPv4 subnet, unless an interface has it.
 	Resolvers []netip.Addr
+	// Blueprints are what sandboxes can be made from.
+	Blueprints []Blueprint
+	// CloudProvider is the name of the resource that has the commands of traffic
+	// mirroring; "" is AWS.
+	CloudProvider string
 	// OperationDeadline is how long the endpoints have to answer a flow operation.
 	OperationDeadline time.Duration
 	// MaxRows is the most rows that a flow operation keeps.
@@ -100,6 +105,9 @@ func New(o Options) *Controller {
 	}
 	if o.OperationDeadline <= 0 {
 		o.OperationDeadline = DefaultOperationDeadline
+	}
+	if o.CloudProvider == "" {
+		o.CloudProvider = "AWS"
 	}
 	if o.MaxRows <= 0 {
 		o.MaxRows = DefaultMaxRows

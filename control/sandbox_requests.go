@@ -122,6 +122,8 @@ type BlueprintApp struct {
 	InboundPorts string
 	// AllowAllSandboxTraffic lets every member of the sandbox talk to this one.
 	AllowAllSandboxTraffic bool
+	// Shared lets several sandboxes have the instance at once, where all of them share it.
+	Shared bool
 }
 
 // CreateSandboxInput is the request of CreateImmediateReservation, with and without
