@@ -45,6 +45,8 @@ type CloudShellApp struct {
 	InboundPorts string `yaml:"inbound_ports"`
 	// AllowAllSandboxTraffic lets members of the sandbox reach the App. nil: true.
 	AllowAllSandboxTraffic *bool `yaml:"allow_all_sandbox_traffic"`
+	// Shared lets several sandboxes have the instance at once, where all of them share it.
+	Shared bool `yaml:"shared"`
 }
 
 // What CloudShell has when nothing is configured.
