@@ -62,8 +62,14 @@ const (
 	maxPasswordCost = 14
 )
 
-// maxCloudShellName bounds names, in bytes.
-const maxCloudShellName = 100
+// The bounds of names, in bytes, and of lists. They keep a sandbox within one record of
+// the store.
+const (
+	maxCloudShellName  = 100
+	maxCloudShellUsers = 1000
+	maxBlueprints      = 1000
+	maxBlueprintApps   = 256
+)
 
 func (c *CloudShellConfig) validate(d *configDecoder, taken map[string]string) {
 	requireListen(d, "cloudshell.listen", c.Listen)
@@ -81,6 +87,13 @@ func (c *CloudShellConfig) validate(d *configDecoder, taken map[string]string) {
 			requireCloudShellName(d, "cloudshell."+key, name)
 		}
 	}
+	requireRange(d, "cloudshell.users", int64(len(c.Users)), 0, maxCloudShellUsers)
+	c.validateUsers(d)
+	requireRange(d, "cloudshell.blueprints", int64(len(c.Blueprints)), 0, maxBlueprints)
+	c.validateBlueprints(d)
+}
+
+func (c *CloudShellConfig) validateUsers(d *configDecoder) {
 	users := map[string]int{}
 	for i, u := range c.Users {
 		path := fmt.Sprintf("cloudshell.users[%d]", i)
@@ -97,11 +110,17 @@ func (c *CloudShellConfig) validate(d *configDecoder, taken map[string]string) {
 			requireCloudShellName(d, fmt.Sprintf("%s.domains[%d]", path, k), domain)
 		}
 	}
+}
+
+// validateBlueprints checks the form alone. Whether the instances exist is seen when a
+// sandbox is made: hosts come and go.
+func (c *CloudShellConfig) validateBlueprints(d *configDecoder) {
 	blueprints := map[string]int{}
 	for i, b := range c.Blueprints {
 		path := fmt.Sprintf("cloudshell.blueprints[%d]", i)
 		requireCloudShellName(d, path+".name", b.Name)
 		requireOnce(d, blueprints, path+".name", b.Name, i)
+		requireRange(d, path+".apps", int64(len(b.Apps)), 1, maxBlueprintApps)
 		apps := map[string]int{}
 		for k, a := range b.Apps {
 			at := fmt.Sprintf("%s.apps[%d]", path, k)
