@@ -32,11 +32,13 @@ type Quotas struct {
 	FirewallsPerPolicy int
 	Mirror             sluice.MirrorQuotas
 	SecurityGroups     sluice.SecurityGroupQuotas
+	Sandboxes          sluice.SandboxQuotas
 }
 
 // DefaultQuotas are twenty times those of AWS for firewalls (Network Firewall
 // quotas: 5 firewalls, 20 policies, 1,000 firewalls per policy), and those of AWS for
-// the rest (Traffic Mirroring quotas; VPC quotas).
+// mirroring and groups (Traffic Mirroring quotas; VPC quotas). CloudShell documents none;
+// those of sandboxes keep the records of one below a megabyte.
 var DefaultQuotas = Quotas{
 	Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000,
 	Mirror: sluice.MirrorQuotas{
@@ -44,6 +46,7 @@ var DefaultQuotas = Quotas{
 		RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10,
 	},
 	SecurityGroups: sluice.SecurityGroupQuotas{Groups: 2500, RulesPerGroup: 60},
+	Sandboxes:      sluice.SandboxQuotas{Sandboxes: 1000, PoolItems: 1000, DataBytes: 256 << 10, Messages: 200},
 }
 
 // Observer is told of flow operations that have ended.
@@ -127,6 +130,10 @@ func New(o Options) *Controller {
 		{&o.Quotas.Mirror.SourcesPerTarget, DefaultQuotas.Mirror.SourcesPerTarget},
 		{&o.Quotas.SecurityGroups.Groups, DefaultQuotas.SecurityGroups.Groups},
 		{&o.Quotas.SecurityGroups.RulesPerGroup, DefaultQuotas.SecurityGroups.RulesPerGroup},
+		{&o.Quotas.Sandboxes.Sandboxes, DefaultQuotas.Sandboxes.Sandboxes},
+		{&o.Quotas.Sandboxes.PoolItems, DefaultQuotas.Sandboxes.PoolItems},
+		{&o.Quotas.Sandboxes.DataBytes, DefaultQuotas.Sandboxes.DataBytes},
+		{&o.Quotas.Sandboxes.Messages, DefaultQuotas.Sandboxes.Messages},
 	} {
 		if *q.quota <= 0 {
 			*q.quota = q.value
@@ -189,6 +196,9 @@ func (c *Controller) Run(ctx context.Context) error {
 			if err := c.forgetCreations(ctx); err != nil && ctx.Err() == nil {
 				c.o.Logger.Error("forget client tokens", "error", err)
 			}
+			if err := c.forgetSandboxes(ctx); err != nil && ctx.Err() == nil {
+				c.o.Logger.Error("forget sandboxes", "error", err)
+			}
 		}
 	}
 	c.mu.Lock()
@@ -198,9 +208,12 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// reconcile brings agents and store together: agents get what has changed, and
-// firewalls that they have let go of are removed.
+// reconcile brings agents and store together: sandboxes whose time is over end, agents
+// get what has changed, and firewalls that they have let go of are removed.
 func (c *Controller) reconcile(ctx context.Context) error {
+	if err := c.endSandboxes(ctx); err != nil { // the rest doesn't wait for it
+		c.o.Logger.Error("end sandboxes", "error", err)
+	}
 	if err := c.publish(ctx); err != nil {
 		return fmt.Errorf("publish desired state: %w", err)
 	}

@@ -275,3 +275,21 @@ func removeSandboxObject(tx *transaction, id string, o sandboxObject) (sluice.Tr
 	tx.remove(key)
 	return session, ok, err
 }
+
+// ReleaseSandboxTargets removes those of the targets that sandboxes have made and that
+// no session uses, and lets the sandbox forget them.
+func (s *Store) ReleaseSandboxTargets(ctx context.Context, id string, targets []string) error {
+	return s.transact(ctx, func(tx *transaction) error {
+		for _, t := range targets {
+			if err := releaseTarget(tx, t); err != nil {
+				return err
+			}
+			if _, ours, err := tx.get(sandboxTargetPrefix + t); err != nil {
+				return err
+			} else if !ours {
+				tx.remove(sandboxObjectPrefix + id + "/" + t)
+			}
+		}
+		return nil
+	})
+}
