@@ -34,6 +34,11 @@ type sandboxRig struct{ *rig }
 
 func newSandboxRig(t *testing.T, change ...func(*control.Options)) *sandboxRig {
 	t.Helper()
+	return newSandboxRigIn(t, t.TempDir(), change...)
+}
+
+func newSandboxRigIn(t *testing.T, dir string, change ...func(*control.Options)) *sandboxRig {
+	t.Helper()
 	app := func(name, instance string) control.BlueprintApp {
 		return control.BlueprintApp{Name: name, Instance: instance, AllowAllSandboxTraffic: true, Shared: true}
 	}
@@ -51,7 +56,7 @@ func newSandboxRig(t *testing.T, change ...func(*control.Options)) *sandboxRig {
 			{Path: "Lost", Apps: []control.BlueprintApp{app("x", "i-lost")}},
 		}
 	}}, change...)
-	r := &sandboxRig{newRig(t, options...)}
+	r := &sandboxRig{newRigIn(t, dir, options...)}
 	r.inv.set(instances())
 	return r
 }
