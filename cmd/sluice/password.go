@@ -16,7 +16,7 @@ import (
 // maxPassword is the longest password that bcrypt takes, in bytes.
 const maxPassword = 72
 
-func password(_ context.Context, s *shell, args []string) error {
+func password(ctx context.Context, s *shell, args []string) error {
 	f := newFlags("sluice password", "", "Reads a password from the standard input, up to the end of the line, and prints its hash\n"+
 		"for cloudshell.users of the configuration.")
 	if _, err := f.parse(s, args, 0, 0); err != nil {
@@ -26,7 +26,7 @@ func password(_ context.Context, s *shell, args []string) error {
 	if err != nil {
 		return err
 	}
-	line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
+	line, err := readPassword(ctx)
 	if restoreErr := restore(); restoreErr != nil {
 		return restoreErr
 	}
@@ -39,6 +39,26 @@ func password(_ context.Context, s *shell, args []string) error {
 	}
 	_, err = fmt.Fprintln(s.stdout, hash)
 	return err
+}
+
+// readPassword reads a line, while ctx has not ended: the process goes on after ctrl-C
+// until it has shown again what is typed.
+func readPassword(ctx context.Context) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		line, err := bufio.NewReader(io.LimitReader(os.Stdin, 4096)).ReadString('\n')
+		done <- result{line, err}
+	}()
+	select {
+	case r := <-done:
+		return r.line, r.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // hashPassword makes the hash that the configuration keeps.
