@@ -27,27 +27,33 @@ func loadSandbox(tx *transaction, id string) (sluice.Sandbox, error) {
 }
 
 // CreateSandbox adds a sandbox while fewer than the quota live, if it can have its
-// members.
+// members. Of those that ended as many are kept; the first to end goes first.
 func (s *Store) CreateSandbox(ctx context.Context, b sluice.Sandbox, quota int) error {
 	return s.transact(ctx, func(tx *transaction) error {
 		all, err := loadAll[sluice.Sandbox](tx, sandboxPrefix)
 		if err != nil {
 			return err
 		}
-		living := 0
-		for _, o := range all {
-			if o.ActualEnd.IsZero() {
-				living++
-			}
-		}
-		if living >= quota {
+		ended := slices.DeleteFunc(slices.Clone(all), func(o sluice.Sandbox) bool { return o.ActualEnd.IsZero() })
+		if living := len(all) - len(ended); living >= quota {
 			return sluice.Errorf(sluice.KindLimitExceeded, "There are %d sandboxes already, and no more can be; end one.", living)
+		}
+		slices.SortFunc(ended, func(a, b sluice.Sandbox) int { return a.ActualEnd.Compare(b.ActualEnd) })
+		for _, o := range ended[:min(max(0, len(ended)-quota), maxForgotten)] {
+			forgetSandbox(tx, o.ID)
 		}
 		if err := replaceMembers(tx, b.ID, nil, b.Members); err != nil {
 			return err
 		}
 		return save(tx, sandboxPrefix+b.ID, b)
 	})
+}
+
+// forgetSandbox removes what is left of a sandbox that has ended.
+func forgetSandbox(tx *transaction, id string) {
+	tx.remove(sandboxPrefix + id)
+	tx.remove(sandboxDataPrefix + id)
+	tx.remove(sandboxOutputPrefix + id)
 }
 
 // replaceMembers takes the instances that are new to a sandbox and lets go of those
@@ -161,9 +167,7 @@ func (s *Store) PurgeSandboxes(ctx context.Context, before time.Time) error {
 			continue
 		}
 		err := s.transact(ctx, func(tx *transaction) error {
-			tx.remove(sandboxPrefix + b.ID) // nothing changes an ended sandbox
-			tx.remove(sandboxDataPrefix + b.ID)
-			tx.remove(sandboxOutputPrefix + b.ID)
+			forgetSandbox(tx, b.ID) // nothing changes an ended one
 			return nil
 		})
 		if err != nil {

@@ -181,6 +181,33 @@ func TestASandboxOfManySessionsEnds(t *testing.T) {
 	}
 }
 
+func TestOfEndedSandboxesTheLastAreKept(t *testing.T) {
+	s := fresh(t)
+	ctx := t.Context()
+	for n := range 6 {
+		id := fmt.Sprint("b", 9-n)
+		must(t, s.CreateSandbox(ctx, sandbox(id), 2))
+		must(t, s.SetSandboxData(ctx, id, map[string]string{"a": "b"}, false, 100, admitted))
+		must(t, s.FinishSandbox(ctx, id, func(b sluice.Sandbox) sluice.Sandbox {
+			b.ActualEnd = time.Unix(int64(n), 0)
+			return b
+		}))
+	}
+	must(t, s.CreateSandbox(ctx, sandbox("b1"), 2))
+	all, err := s.Sandboxes(ctx)
+	must(t, err)
+	var ids []string
+	for _, b := range all {
+		ids = append(ids, b.ID)
+	}
+	if diff := cmp.Diff([]string{"b1", "b4", "b5"}, ids); diff != "" {
+		t.Error(diff)
+	}
+	if raw, err := s.Raw(ctx, "/sluice/sandbox-data/b9"); err != nil || raw != "" {
+		t.Errorf("data of a forgotten sandbox: %q, %v", raw, err)
+	}
+}
+
 func TestAnEndingSandboxGetsNothingNew(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
