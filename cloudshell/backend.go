@@ -57,6 +57,8 @@ type Backend interface {
 	SandboxData(ctx context.Context, u control.SandboxUser, id string) ([]control.NameValue, error)
 	// SetSandboxData sets the keys that are given and leaves the others.
 	SetSandboxData(ctx context.Context, u control.SandboxUser, id string, data []control.NameValue) error
+	// ClearSandboxData removes all data of a sandbox.
+	ClearSandboxData(ctx context.Context, u control.SandboxUser, id string) error
 	// WriteMessage adds a line to the output of a sandbox.
 	WriteMessage(ctx context.Context, u control.SandboxUser, id, message string) error
 }

@@ -200,6 +200,10 @@ func (f *fakeBackend) SetSandboxData(_ context.Context, _ control.SandboxUser, i
 	return f.change(id, "data %+v", data)
 }
 
+func (f *fakeBackend) ClearSandboxData(_ context.Context, _ control.SandboxUser, id string) error {
+	return f.change(id, "clear data")
+}
+
 func (f *fakeBackend) WriteMessage(_ context.Context, _ control.SandboxUser, id, message string) error {
 	f.mu.Lock()
 	f.messages = append(f.messages, message)

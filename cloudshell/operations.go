@@ -42,6 +42,7 @@ func operations() []operation {
 		{"SetAppSecurityGroups", false, setAppSecurityGroups},
 		{"GetSandboxData", false, getSandboxData},
 		{"SetSandboxData", false, setSandboxData},
+		{"ClearSandboxData", false, clearSandboxData},
 
 		{"GetServerDateAndTime", false, getServerDateAndTime},
 	}

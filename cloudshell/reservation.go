@@ -220,6 +220,10 @@ func setSandboxData(ctx context.Context, d *Door, c *call) (*info, error) {
 	return nil, d.Backend.SetSandboxData(ctx, c.user, c.sandboxID(), data)
 }
 
+func clearSandboxData(ctx context.Context, d *Door, c *call) (*info, error) {
+	return nil, d.Backend.ClearSandboxData(ctx, c.user, c.sandboxID())
+}
+
 func getServerDateAndTime(_ context.Context, d *Door, c *call) (*info, error) {
 	return newInfo("ServerTimeInfo", "ServerDateTime", c.dates.format(d.Clock())), nil
 }
