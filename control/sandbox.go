@@ -212,6 +212,7 @@ func (c *Controller) beginEnd(ctx context.Context, id string) error {
 // that it has ended. What an earlier process left of that is done again.
 func (c *Controller) finishSandbox(ctx context.Context, id string) error {
 	if _, err := c.o.Store.RemoveSandboxMirrors(ctx, id, nil); err != nil {
+		c.changed() // of what was removed all the same
 		return fmt.Errorf("remove mirroring of sandbox %s: %w", id, err)
 	}
 	now := c.o.Clock()

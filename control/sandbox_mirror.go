@@ -17,8 +17,9 @@ import (
 // transaction that makes them all.
 const maxMirroringActions = 50
 
-// mirroringPatience is how long CreateMirroring waits for the agents to say that they
-// mirror. It answers then all the same: an agent that is away does it when it is back.
+// mirroringPatience is how long CreateMirroring and RemoveMirroring wait for the agents
+// to say that they have followed. They answer then all the same: an agent that is away
+// does it when it is back.
 const mirroringPatience = 5 * time.Second
 
 // numberUnavailable is what the driver says of a session number that can't be had.
@@ -197,6 +198,17 @@ func anyNetwork(s, other string) string {
 // awaitMirrors waits until the agents mirror what was made. Only a source that an agent
 // says it can't mirror is an error.
 func (c *Controller) awaitMirrors(ctx context.Context, made []sluice.SandboxMirror) error {
+	return c.awaitAgents(ctx, func() (bool, error) { return c.unsettled(made) })
+}
+
+// awaitRemoved waits until the agents mirror none of the sessions any more, so that
+// nothing arrives once a script has its answer.
+func (c *Controller) awaitRemoved(ctx context.Context, removed []sluice.TrafficMirrorSession) error {
+	return c.awaitAgents(ctx, func() (bool, error) { return c.stillThere(removed), nil })
+}
+
+// awaitAgents waits until nothing is waited for, or patience ends.
+func (c *Controller) awaitAgents(ctx context.Context, waiting func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, mirroringPatience)
 	defer cancel()
 	// The desired state is published by Run, of which nothing tells: it is looked for.
@@ -204,18 +216,35 @@ func (c *Controller) awaitMirrors(ctx context.Context, made []sluice.SandboxMirr
 	defer look.Stop()
 	for {
 		changed := c.o.Fleet.Changed()
-		waiting, err := c.unsettled(made)
-		if err != nil || !waiting {
+		again, err := waiting()
+		if err != nil || !again {
 			return err
 		}
 		select {
 		case <-changed:
 		case <-look.C:
 		case <-ctx.Done():
-			c.o.Logger.Warn("agents have not said yet whether they mirror", "sessions", len(made))
+			c.o.Logger.Warn("agents have not said yet that they mirror what they are to")
 			return nil
 		}
 	}
+}
+
+// stillThere tells whether an agent may still mirror a session that was removed.
+func (c *Controller) stillThere(removed []sluice.TrafficMirrorSession) bool {
+	inv, statuses := c.o.Inventory.Snapshot(), c.o.Fleet.Statuses()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range removed {
+		if _, published := c.published.sessions[s.ID]; published {
+			return true
+		}
+		n, ok := inv.Interface(s.NetworkInterfaceID)
+		if ok && slices.ContainsFunc(statuses, func(a sluice.AgentStatus) bool { return a.HostID == n.HostID && a.Revision < c.published.revision }) {
+			return true
+		}
+	}
+	return false
 }
 
 // unsettled tells whether an agent has not said yet what it thinks of a session, and
@@ -274,11 +303,15 @@ func (c *Controller) RemoveMirroring(ctx context.Context, u SandboxUser, id stri
 		receivers[s.ID] = t.NetworkInterfaceID
 		return slices.ContainsFunc(actions, func(a RemoveMirroringAction) bool { return wants(a, s.ID) })
 	})
+	if err != nil {
+		c.changed() // of what was removed all the same
+		return nil, err
+	}
 	if len(removed) > 0 {
 		c.changed()
-	}
-	if err != nil {
-		return nil, err
+		if err := c.awaitRemoved(ctx, removed); err != nil {
+			return nil, err
+		}
 	}
 	results := make([]MirroringResult, len(actions))
 	for i, a := range actions {

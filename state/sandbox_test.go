@@ -33,12 +33,13 @@ func mirrors(ctx context.Context, s *state.Store, id, target string, q sluice.Mi
 	var plans []sluice.SandboxMirror
 	for _, source := range sources {
 		filter := sluice.NewID("tmf")
+		var rules []sluice.TrafficMirrorFilterRule
+		for n := range int32(10) {
+			rules = append(rules, sluice.TrafficMirrorFilterRule{ID: sluice.NewID("tmfr"), FilterID: filter, TrafficDirection: "ingress", RuleNumber: n + 1})
+		}
 		plans = append(plans, sluice.SandboxMirror{
-			Target: sluice.TrafficMirrorTarget{ID: sluice.NewID("tmt"), Type: sluice.TargetNetworkInterface, NetworkInterfaceID: target},
-			Filter: sluice.TrafficMirrorFilter{ID: filter, Rules: []sluice.TrafficMirrorFilterRule{
-				{ID: sluice.NewID("tmfr"), FilterID: filter, TrafficDirection: "ingress", RuleNumber: 1},
-				{ID: sluice.NewID("tmfr"), FilterID: filter, TrafficDirection: "ingress", RuleNumber: 2},
-			}, Tags: []sluice.Tag{{Key: "Name", Value: source}}},
+			Target:  sluice.TrafficMirrorTarget{ID: sluice.NewID("tmt"), Type: sluice.TargetNetworkInterface, NetworkInterfaceID: target},
+			Filter:  sluice.TrafficMirrorFilter{ID: filter, Rules: rules, Tags: []sluice.Tag{{Key: "Name", Value: source}}},
 			Session: sluice.TrafficMirrorSession{ID: sluice.NewID("tms"), NetworkInterfaceID: source, VirtualNetworkID: sluice.AnyVirtualNetworkID},
 		})
 	}
@@ -119,7 +120,7 @@ func TestARequestSeesWhatItHasMade(t *testing.T) {
 	must(t, err)
 	filters, targets, sessions, err := s.Mirrors(ctx)
 	must(t, err)
-	if len(filters) != 4 || len(targets) != 1 || len(sessions) != 4 || len(filters[0].Rules) != 2 {
+	if len(filters) != 4 || len(targets) != 1 || len(sessions) != 4 || len(filters[0].Rules) != 10 {
 		t.Errorf("%d filters, %d targets, %d sessions", len(filters), len(targets), len(sessions))
 	}
 	if _, err := mirrors(ctx, s, "b1", "eni-3", mirrorQuotas, "eni-4", "eni-5"); err != nil {

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"sluice/control"
 	"sluice/daemon"
 	"sluice/datapath"
 	"sluice/inventory"
@@ -102,6 +103,9 @@ func checkConfig(config daemon.Config, path string, inv *inventory.Inventory) er
 			if _, err := loadCertificate(c.TLS); err != nil {
 				return err
 			}
+			if err := checkInboundPorts(c.Blueprints); err != nil {
+				return err
+			}
 		}
 		return inv.Load()
 	}()
@@ -109,4 +113,16 @@ func checkConfig(config daemon.Config, path string, inv *inventory.Inventory) er
 		return fmt.Errorf("check config %s: %w", path, err)
 	}
 	return err
+}
+
+// checkInboundPorts reads the attribute Inbound Ports of all Apps.
+func checkInboundPorts(blueprints []daemon.CloudShellBlueprint) error {
+	for i, b := range blueprints {
+		for k, a := range b.Apps {
+			if _, err := control.ParseInboundPorts(a.InboundPorts); err != nil {
+				return fmt.Errorf("cloudshell.blueprints[%d].apps[%d].inbound_ports: %w", i, k, err)
+			}
+		}
+	}
+	return nil
 }
