@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -211,16 +212,14 @@ func (c *Controller) Run(ctx context.Context) error {
 // reconcile brings agents and store together: sandboxes whose time is over end, agents
 // get what has changed, and firewalls that they have let go of are removed.
 func (c *Controller) reconcile(ctx context.Context) error {
-	if err := c.endSandboxes(ctx); err != nil { // the rest doesn't wait for it
-		c.o.Logger.Error("end sandboxes", "error", err)
-	}
+	ended := c.endSandboxes(ctx) // whatever comes of it, the rest doesn't wait
 	if err := c.publish(ctx); err != nil {
-		return fmt.Errorf("publish desired state: %w", err)
+		return errors.Join(ended, fmt.Errorf("publish desired state: %w", err))
 	}
 	if err := c.removeReleased(ctx); err != nil {
-		return fmt.Errorf("remove firewalls: %w", err)
+		return errors.Join(ended, fmt.Errorf("remove firewalls: %w", err))
 	}
-	return nil
+	return ended
 }
 
 // changed asks the loop of Run to reconcile.

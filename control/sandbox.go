@@ -46,7 +46,7 @@ func (c *Controller) CreateSandbox(ctx context.Context, u SandboxUser, in Create
 	if in.Blueprint != "" {
 		b.Provisioning = ProvisioningReady
 		var err error
-		if b.Members, err = c.blueprintMembers(in.Blueprint, b.ID); err != nil {
+		if b.Blueprint, b.Members, err = c.blueprintMembers(in.Blueprint, b.ID); err != nil {
 			return none, err
 		}
 	}
@@ -235,7 +235,7 @@ func (c *Controller) finishSandbox(ctx context.Context, id string) error {
 func (c *Controller) endSandboxes(ctx context.Context) error {
 	all, err := c.o.Store.Sandboxes(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("list sandboxes: %w", err)
 	}
 	var failed []error
 	for _, b := range all {
@@ -243,7 +243,7 @@ func (c *Controller) endSandboxes(ctx context.Context) error {
 			continue
 		}
 		if err := c.beginEnd(ctx, b.ID); err != nil {
-			failed = append(failed, err)
+			failed = append(failed, fmt.Errorf("end sandbox %s: %w", b.ID, err))
 			continue
 		}
 		failed = append(failed, c.finishSandbox(ctx, b.ID))

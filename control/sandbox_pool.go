@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"math"
+	"strconv"
 	"strings"
 
 	"sluice"
@@ -31,14 +32,13 @@ func (c *Controller) CheckoutFromPool(ctx context.Context, u SandboxUser, in Poo
 			return fail("The range from %d to %d is not valid.", in.Start, in.End)
 		}
 	case PoolSpecificNumber:
-		item.Value = strings.TrimSpace(in.Value)
-		if item.Value == "" {
-			return fail("The item to take has no value.")
+		if item.Value, err = poolNumber(in.Value); err != nil {
+			return fail("The item '%.100s' is not a whole number.", in.Value)
 		}
 	default:
 		return fail("Pools of type '%.100s' are not supported; NextAvailableNumericFromRange and SpecificNumeric are.", in.Kind)
 	}
-	if item.PoolID == "" || len(item.PoolID) > maxPoolText || len(item.OwnerID) > maxPoolText || len(item.Value) > maxPoolText {
+	if item.PoolID == "" || len(item.PoolID) > maxPoolText || len(item.OwnerID) > maxPoolText {
 		return fail("poolId must be given, and no text may be longer than %d bytes.", maxPoolText)
 	}
 	value, ok, err := c.o.Store.CheckoutFromPool(ctx, item, in.Start, in.End, c.o.Quotas.Sandboxes.PoolItems, c.living)
@@ -62,5 +62,17 @@ func (c *Controller) ReleaseFromPool(ctx context.Context, u SandboxUser, in Pool
 	if limit := c.o.Quotas.Sandboxes.PoolItems; len(in.Values) > limit {
 		return SandboxErrorf(SandboxErrorGeneral, "Error occurred in ReleaseFromPool. Error: A request releases at most %d values.", limit)
 	}
-	return c.o.Store.ReleaseFromPool(ctx, sluice.PoolItem{PoolID: in.PoolID, OwnerID: in.OwnerID, SandboxID: b.ID}, in.Values)
+	var values []string
+	for _, v := range in.Values {
+		if n, err := poolNumber(v); err == nil { // nobody holds anything else
+			values = append(values, n)
+		}
+	}
+	return c.o.Store.ReleaseFromPool(ctx, sluice.PoolItem{PoolID: in.PoolID, OwnerID: in.OwnerID, SandboxID: b.ID}, values)
+}
+
+// poolNumber is a number in the one form that the store compares.
+func poolNumber(s string) (string, error) {
+	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
+	return strconv.FormatInt(n, 10), err
 }

@@ -39,33 +39,34 @@ func noSuchResource(name string) error {
 	return SandboxErrorf(SandboxErrorNotFound, "Could not find resource '%.100s'.", name)
 }
 
-// blueprintMembers are the instances of a blueprint. Each App is deployed under its
-// name and the last four digits of the sandbox's id.
-func (c *Controller) blueprintMembers(path, sandboxID string) ([]sluice.SandboxMember, error) {
+// blueprintMembers are the instances of a blueprint, whose path they come with. Each
+// App is deployed under its name and the last four digits of the sandbox's id.
+func (c *Controller) blueprintMembers(path, sandboxID string) (string, []sluice.SandboxMember, error) {
 	at := slices.IndexFunc(c.o.Blueprints, func(b Blueprint) bool { return strings.EqualFold(b.Path, strings.TrimSpace(path)) })
 	if at < 0 {
-		return nil, SandboxErrorf(SandboxErrorNotFound, "Could not find blueprint '%.100s'.", path)
+		return "", nil, SandboxErrorf(SandboxErrorNotFound, "Could not find blueprint '%.100s'.", path)
 	}
+	path = c.o.Blueprints[at].Path
 	inv := c.o.Inventory.Snapshot()
 	var out []sluice.SandboxMember
 	for _, a := range c.o.Blueprints[at].Apps {
 		instance, ok := findInstance(inv, a.Instance)
 		if !ok {
-			return nil, SandboxErrorf(SandboxErrorNotFound, "Could not find instance '%s' of App '%s' of blueprint '%s'.", a.Instance, a.Name, c.o.Blueprints[at].Path)
+			return "", nil, SandboxErrorf(SandboxErrorNotFound, "Could not find instance '%s' of App '%s' of blueprint '%s'.", a.Instance, a.Name, path)
 		}
 		if slices.ContainsFunc(out, func(m sluice.SandboxMember) bool { return m.InstanceID == instance.ID }) {
-			return nil, SandboxErrorf(SandboxErrorGeneral, "Two Apps of blueprint '%s' are instance '%s'.", c.o.Blueprints[at].Path, a.Instance)
+			return "", nil, SandboxErrorf(SandboxErrorGeneral, "Two Apps of blueprint '%s' are instance '%s'.", path, a.Instance)
 		}
 		inbound, err := ParseInboundPorts(a.InboundPorts)
 		if err != nil {
-			return nil, err
+			return "", nil, err
 		}
 		out = append(out, sluice.SandboxMember{
 			Name: a.Name + "-" + sandboxID[len(sandboxID)-4:], AppName: a.Name, InstanceID: instance.ID, Shared: a.Shared,
 			AllowAll: a.AllowAllSandboxTraffic, Inbound: inbound,
 		})
 	}
-	return out, nil
+	return path, out, nil
 }
 
 // AddResources reserves instances of the inventory for a sandbox; those that it has

@@ -26,7 +26,7 @@ func TestASandboxShowsItsRealHosts(t *testing.T) {
 				Interfaces: []control.VMNetInterface{{ID: nic, SubnetID: "subnet-a", MAC: "0a:00:00:00:00:01", Address: address}}}}
 	}
 	want := control.Sandbox{
-		ID: b.ID, Name: "tap lab", Owner: "dana", Domain: "Global", Blueprint: "tap", Start: start, End: start.Add(time.Hour), Created: start, Modified: start,
+		ID: b.ID, Name: "tap lab", Owner: "dana", Domain: "Global", Blueprint: "Tap", Start: start, End: start.Add(time.Hour), Created: start, Modified: start,
 		Status: "Started", Provisioning: "Ready",
 		Resources: []control.SandboxResource{
 			resource("web-"+digits, "web", "i-1", "eni-1", "10.0.1.11"), resource("db-"+digits, "db", "i-2", "eni-2", "10.0.1.12"),
@@ -253,7 +253,7 @@ func TestPoolsGiveEachValueOnce(t *testing.T) {
 		return func(in *control.PoolRequest) { in.Kind, in.Value = control.PoolSpecificNumber, value }
 	}
 	expect("1")(next(one))
-	expect("3")(next(other, specific(" 3 ")))
+	expect("3")(next(other, specific(" 03 ")))
 	_, err := next(one, specific("3"))
 	refusedBy(t, err, control.SandboxErrorGeneral, "Error occurred in CheckoutFromPool. Error: Could not check out 3: it is taken.")
 	if n := r.number(r.mirror(one, tap("eni-1", "eni-sensor", 0))[0]); n != 2 {
@@ -272,7 +272,7 @@ func TestPoolsGiveEachValueOnce(t *testing.T) {
 	refusedBy(t, err, control.SandboxErrorGeneral, "it is taken.")
 	r.stop()
 	r.start()
-	release(one, sluice.SessionNumberPool, "1")
+	release(one, sluice.SessionNumberPool, "x", "01")
 	expect("1")(next(other))
 
 	shared := func(owner string, value string) func(*control.PoolRequest) {
@@ -281,17 +281,18 @@ func TestPoolsGiveEachValueOnce(t *testing.T) {
 			specific(value)(in)
 		}
 	}
-	expect("a")(next(one, shared("x", "a")))
-	expect("a")(next(other, shared("x", "a")))
-	_, err = next(other, shared("x", "a"))
+	expect("11")(next(one, shared("x", "11")))
+	expect("11")(next(other, shared("x", "11")))
+	_, err = next(other, shared("x", "11"))
 	refusedBy(t, err, control.SandboxErrorGeneral, "it is taken.")
-	_, err = next(other, shared("x", "a"), func(in *control.PoolRequest) { in.Shared, in.OwnerID = false, "y" })
+	_, err = next(other, shared("x", "11"), func(in *control.PoolRequest) { in.Shared, in.OwnerID = false, "y" })
 	refusedBy(t, err, control.SandboxErrorGeneral, "it is taken.")
 	for in, text := range map[string]func(*control.PoolRequest){
 		"Pools of type 'NextAvailableIP' are not supported; NextAvailableNumericFromRange and SpecificNumeric are.": func(in *control.PoolRequest) { in.Kind = "NextAvailableIP" },
-		"The range from 4 to 3 is not valid.": func(in *control.PoolRequest) { in.Start = 4 },
-		"The item to take has no value.":      specific(" "),
-		"poolId must be given":                func(in *control.PoolRequest) { in.PoolID = "" },
+		"The range from 4 to 3 is not valid.":  func(in *control.PoolRequest) { in.Start = 4 },
+		"The item ' ' is not a whole number.":  specific(" "),
+		"The item '1x' is not a whole number.": specific("1x"),
+		"poolId must be given":                 func(in *control.PoolRequest) { in.PoolID = "" },
 	} {
 		_, err := next(one, text)
 		refusedBy(t, err, control.SandboxErrorGeneral, "Error occurred in CheckoutFromPool. Error: "+in)
