@@ -22,9 +22,13 @@ import (
 const (
 	ReadHeaderTimeout = 10 * time.Second
 	ReadTimeout       = 60 * time.Second
-	IdleTimeout       = 10 * time.Minute
+	IdleTimeout       = 5 * time.Minute
 	MaxHeaderBytes    = 64 << 10
 )
+
+// maxAnonymousBody is the largest body of a request without a valid token, in bytes: a
+// log-on is no larger.
+const maxAnonymousBody = 64 << 10
 
 // The paths of operations: of the Automation API, and of the REST variant, whose
 // clients send two slashes.
@@ -41,7 +45,8 @@ var operationPattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,100}$`)
 func (d *Door) AutomationHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, ok := operationOf(r.URL.Path, automationPath)
-		d.serve(w, r, name, ok, func(c *call, body []byte) error {
+		token := authorizationToken(r.Header.Get("Authorization"))
+		d.serve(w, r, name, ok, token, func(c *call, body []byte) error {
 			var err error
 			if c.params, err = parseXML(body); err != nil {
 				return faultf(control.SandboxErrorGeneral, "%s", err)
@@ -49,7 +54,6 @@ func (d *Door) AutomationHandler() http.Handler {
 			if c.params.name != name {
 				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, c.params.name)
 			}
-			c.token = authorizationToken(r.Header.Get("Authorization"))
 			return nil
 		})
 	})
@@ -65,7 +69,7 @@ func (d *Door) WebAPIHandler() http.Handler {
 			return
 		}
 		name, ok := operationOf(path, webAPIPath)
-		d.serve(w, r, name, ok, func(c *call, body []byte) error {
+		d.serve(w, r, name, ok, bearerToken(r.Header.Get("Authorization")), func(c *call, body []byte) error {
 			value, err := parseJSON(body)
 			if err != nil {
 				return faultf(control.SandboxErrorGeneral, "The body is not valid JSON: %s", err)
@@ -74,7 +78,6 @@ func (d *Door) WebAPIHandler() http.Handler {
 				return faultf(control.SandboxErrorGeneral, "The body is not a JSON object")
 			}
 			c.params = elementOf(name, value)
-			c.token = bearerToken(r.Header.Get("Authorization"))
 			return nil
 		})
 	})
@@ -88,10 +91,14 @@ func operationOf(path, prefix string) (string, bool) {
 }
 
 // serve answers one request whose body decode reads.
-func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, decode func(*call, []byte) error) {
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, token string, decode func(*call, []byte) error) {
 	started := d.Clock()
-	c := &call{operation: name, dates: datesOf(r.Header), address: clientAddress(r)}
-	body, err := d.readBody(w, r)
+	c := &call{operation: name, token: token, dates: datesOf(r.Header), address: clientAddress(r)}
+	limit := d.MaxBody
+	if _, ok := d.tokens.user(token, started); !ok {
+		limit = min(limit, maxAnonymousBody)
+	}
+	body, err := readBody(w, r, limit)
 	switch {
 	case err != nil:
 	case !known:
@@ -131,7 +138,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 		d.observe(c, f, started)
 		d.logWrite(write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
 	}
-	body, err := d.readBody(w, r)
+	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody))
 	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
 		err = faultf(control.SandboxErrorGeneral, "Log on with PUT")
 	}
@@ -171,12 +178,12 @@ func (d *Door) logWrite(err error) {
 	}
 }
 
-func (d *Door) readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, d.MaxBody))
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", d.MaxBody)
+		return nil, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit)
 	case err != nil:
 		return nil, faultf(control.SandboxErrorGeneral, "The body can't be read: %s", err)
 	}

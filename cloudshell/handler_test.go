@@ -82,6 +82,16 @@ func TestBodiesAreBounded(t *testing.T) {
 	if _, err := strictParse("Logon", text); err == nil || !strings.Contains(err.Error(), "larger than 100 bytes") {
 		t.Error(err)
 	}
+	// Who has not logged on gets less.
+	d.MaxBody = DefaultMaxBody
+	_, text = post(t, d, "none", "Logon", logonBody(strings.Repeat("x", maxAnonymousBody), "y"))
+	if _, err := strictParse("Logon", text); err == nil || !strings.Contains(err.Error(), "larger than 65536 bytes") {
+		t.Error(err)
+	}
+	_, text = post(t, d, d.testToken(), "GetServerDateAndTime", "<GetServerDateAndTime>"+strings.Repeat(" ", maxAnonymousBody)+"</GetServerDateAndTime>")
+	if _, err := strictParse("GetServerDateAndTime", text); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestObserverHearsOfEveryRequest, of those that are in no table without their names.

@@ -277,3 +277,81 @@ func articleResult(t *testing.T, out, action string) driverResult {
 	}
 	return r
 }
+
+const everythingScript = sessionScript + `
+def refused(code, part, call, *args, **kwargs):
+    try:
+        call(*args, **kwargs)
+    except api.CloudShellAPIError as e:
+        assert e.code == code and part in e.message, str(e)
+    else:
+        raise AssertionError('not refused: ' + part)
+
+refused('118', 'incorrect', api.CloudShellAPISession, '127.0.0.1', 'admin', 'wrong', 'Global', port=PORT)
+again = api.CloudShellAPISession('127.0.0.1', token_id=session.token_id, port=PORT)
+assert again.token_id != session.token_id
+
+box = session.CreateImmediateReservation('empty', 'admin', 60).Reservation.Id
+details = session.GetReservationDetails(box).ReservationDescription
+assert details.Name == 'empty' and details.Resources == [] and details.Status == 'Started', vars(details)
+assert 59 < session.GetReservationRemainingTime(box).RemainingTimeInMinutes <= 60
+session._call('ExtendReservation', reservationId=box, minutesToAdd=30)
+assert 89 < session.GetReservationRemainingTime(box.upper()).RemainingTimeInMinutes <= 90
+
+clients = ['NETWORKclient', 'NETWORKsensor']
+session._call('AddResourcesToReservation', reservationId=box, resourcesFullPath=clients, shared=True)
+details = session.GetReservationDetails(box).ReservationDescription
+assert [r.Name for r in details.Resources] == clients, [r.Name for r in details.Resources]
+subnets = [a.Value for s in details.Services for a in s.Attributes if a.Name == 'Subnet Id']
+sensor = details.Resources[1]
+assert sensor.VmDetails.NetworkData[0].NetworkId in subnets
+assert session._call('GetResourceDetails', resourceFullPath=clients[0], showAllDomains=False)
+assert [c.Name for c in session.GetResourceCommands('AWS').Commands] == ['CreateTrafficMirroring', 'RemoveTrafficMirroring']
+
+def groups(*rule):
+    config = api.SecurityGroupsConfiguration(sensor.VmDetails.NetworkData[0].NetworkId, [api.SecurityGroupRule(*rule)])
+    return session.SetAppSecurityGroups(box, [api.SecurityGroup(sensor.Name, [config])]).ResultItems
+results = groups('4789', '4789', 'udp', '10.77.1.0/24')
+assert len(results) == 1 and results[0].Success and results[0].AppName == sensor.Name, vars(results[0])
+refused('100', 'must be strings', groups, 4789, 4789, 'udp', '10.77.1.0/24')
+
+def pool(kind, extra):
+    return session.CheckoutFromPool('{"isolation": "Exclusive", "reservationId": "%s", "poolId": "p", "ownerId": "o", "type": "%s", %s}' % (box, kind, extra)).Items
+assert pool('NextAvailableNumericFromRange', '"requestedRange": {"Start": 1, "End": 2}') == ['1']
+assert pool('SpecificNumeric', '"requestedItem": {"Value": "2"}') == ['2']
+refused('100', 'CheckoutFromPool', pool, 'NextAvailableNumericFromRange', '"requestedRange": {"Start": 1, "End": 2}')
+session._call('ReleaseFromPool', values=['1'], poolId='p', reservationId=box, ownerId='o')
+assert pool('NextAvailableNumericFromRange', '"requestedRange": {"start": 1, "end": 2}') == ['1']
+
+session.SetSandboxData(box, [api.SandboxDataKeyValue('a', 'x\ny'), api.SandboxDataKeyValue('b', u'\u00e9 <&>')])
+assert [(d.Key, d.Value) for d in session.GetSandboxData(box).SandboxDataKeyValues] == [('a', 'x\ny'), ('b', u'\u00e9 <&>')]
+session._call('ClearSandboxData', reservationId=box)
+assert session.GetSandboxData(box).SandboxDataKeyValues == []
+session._call('WriteMessageToReservationOutput', reservationId=box, message='hello')
+assert box in [r.Id for r in session.GetCurrentReservations('admin').Reservations]
+session._call('RemoveResourcesFromReservation', reservationId=box, resourcesFullPath=clients)
+assert session._call('GetServerDateAndTime')
+refused('100', "Operation 'DeployAppToCloudProvider' is not supported", session._call, 'DeployAppToCloudProvider')
+refused('102', 'nothing', session._call, 'GetResourceDetails', resourceFullPath='nothing')
+refused('102', 'Nothing', session.CreateImmediateTopologyReservation, 'x', 'admin', 60, 'Nothing')
+refused('100', 'not exists.', session.GetReservationDetails, '11111111-2222-3333-4444-555555555555')
+
+session._call('TerminateReservation', reservationId=box)
+assert session.GetReservationStatus(box).ReservationSlimStatus.Status == 'Completed'
+refused('100', 'reservation has ended', session.ExecuteCommand, box, 'AWS', 'Resource', 'RemoveTrafficMirroring', [api.InputNameValue('request', '{}')])
+session.Logoff()
+refused('100', 'log on again', session.GetReservationStatus, box)
+print('done')
+`
+
+// TestEveryOperationOverARealStore calls what the article's scripts don't.
+func TestEveryOperationOverARealStore(t *testing.T) {
+	b := articleBed{mirrorLab: startMirrorLab(t)}
+	network := strings.TrimSuffix(b.Network.Client, "client")
+	if out := b.python(everythingScript, "NETWORK", network); out != "done" {
+		t.Error(out)
+	}
+	if _, text := httpGet(t, "http://"+b.Admin+"/metrics"); !strings.Contains(text, `sluice_api_requests_total{code="OK",operation="SetAppSecurityGroups",service="cloudshell"} 1`) {
+		t.Error("the metrics lack CloudShell's requests")
+	}
+}
