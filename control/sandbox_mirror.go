@@ -57,6 +57,7 @@ func (c *Controller) CreateMirroring(ctx context.Context, u SandboxUser, id stri
 		}
 	}
 	if err == nil {
+		c.noteSilent(ctx, b.ID, actions, made)
 		return results, nil
 	}
 	cause, err := c.mirroringFailure(b.ID, err)
@@ -67,6 +68,20 @@ func (c *Controller) CreateMirroring(ctx context.Context, u SandboxUser, id stri
 		results[i].Success, results[i].Info, results[i].Error = false, cause, cause
 	}
 	return results, nil
+}
+
+// noteSilent says in the output of a sandbox which sessions mirror nothing. It is a
+// hint: that it can't be written fails no request.
+func (c *Controller) noteSilent(ctx context.Context, sandboxID string, actions []CreateMirroringAction, made []sluice.SandboxMirror) {
+	for i, a := range actions {
+		if len(a.Rules) > 0 {
+			continue
+		}
+		hint := "Session " + made[i].Session.ID + " of " + a.SourceNIC + " has no filter rules: it mirrors nothing."
+		if err := c.o.Store.AddSandboxMessage(context.WithoutCancel(ctx), sandboxID, hint, c.o.Quotas.Sandboxes.Messages, c.dataOpen); err != nil {
+			c.o.Logger.Error("write sandbox output", "sandbox", sandboxID, "error", err)
+		}
+	}
 }
 
 // mirroringFailure tells what the results of a request that failed say, or the error

@@ -273,6 +273,17 @@ func TestPrerequisitesSayHowToMeetThem(t *testing.T) {
 	r.mirrorFails(b, "Source eni-1 can't be mirrored: no agent is connected from its host host-9; start Sluice there", tap("eni-1", "eni-sensor", 0))
 }
 
+func TestASessionWithoutRulesIsToldOf(t *testing.T) {
+	r := newSandboxRig(t)
+	b := r.sandbox("Tap")
+	ids := r.mirror(b, tap("eni-1", "eni-sensor", 0), control.CreateMirroringAction{ActionID: "a", SourceNIC: "eni-2", TargetNIC: "eni-sensor"})
+	lines, err := r.SandboxOutput(t.Context(), dana, b.ID)
+	must(t, err)
+	if diff := cmp.Diff([]string{"Session " + ids[1] + " of eni-2 has no filter rules: it mirrors nothing."}, lines); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAStoreThatFailsIsNoResult(t *testing.T) {
 	r := newSandboxRig(t)
 	b := r.sandbox("Tap")
