@@ -355,3 +355,78 @@ func TestEveryOperationOverARealStore(t *testing.T) {
 		t.Error("the metrics lack CloudShell's requests")
 	}
 }
+
+// TestSandboxesSurviveAKill: the server is killed, and its next process knows the
+// sandbox, its session and its number.
+func TestSandboxesSurviveAKill(t *testing.T) {
+	config := testLab(t)
+	server := startTestServer(t, config)
+	b := articleBed{mirrorLab: mirrorLab{config, t}}
+	b.sandbox = b.python(sandboxScript)
+	source, target := b.python(oneNICScript, "APP", "client"), b.python(oneNICScript, "APP", "sensor")
+	session := articleResult(t, b.python(createScript, "SOURCE", source, "TARGET", target), "41f206a1-a6c0-4603-90f7-6492cd0fb00d").SessionID
+	server.Kill()
+
+	server = startTestServer(t, config)
+	defer server.stop(t)
+	if again := b.python(oneNICScript, "APP", "client"); again != source {
+		t.Errorf("the NIC was %s and is %s", source, again)
+	}
+	if list := b.must("mirror", "list"); !strings.Contains(list, session) {
+		t.Errorf("the session is gone:\n%s", list)
+	}
+	taken := sessionScript + `
+try:
+    ` + strings.ReplaceAll(strings.TrimPrefix(createScript, sessionScript), "\nresult", "\n    result") + `
+except api.CloudShellAPIError as e:
+    print(e.code, e.message)
+`
+	taken = strings.Replace(taken, "\nprint(result.Output)\n", "\n    print(result.Output)\n", 1)
+	if out := b.python(taken, "SOURCE", source, "TARGET", target); !strings.HasPrefix(out, "151 Was not able to find an available session number for "+source) {
+		t.Errorf("the number is free: %s", out)
+	}
+	b.python(endScript)
+	if list := b.must("mirror", "list", "--output", "json"); strings.Contains(list, "tms-") {
+		t.Errorf("left after the end: %s", list)
+	}
+}
+
+// TestCloudShellSpeaksTLSAndREST on ports of their own, with tokens in common.
+func TestCloudShellSpeaksTLSAndREST(t *testing.T) {
+	config := testLab(t)
+	certificate, key := writeCertificate(t)
+	text, err := os.ReadFile(config.ConfigFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := freeAddresses(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.Replace(string(text), "\n  users:", fmt.Sprintf("\n  tls: {certificate: %s, key: %s}\n  webapi_listen: %s\n  users:", certificate, key, ports[0]), 1)
+	if err := os.WriteFile(config.ConfigFile(), []byte(with), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	server := startTestServer(t, config)
+	defer server.stop(t)
+	if !strings.HasSuffix(server.ready, ", CloudShell https://"+config.CloudShell) {
+		t.Errorf("ready line %q", server.ready)
+	}
+	b := articleBed{mirrorLab: mirrorLab{config, t}}
+	t.Setenv("SSL_CERT_FILE", certificate)
+	out := b.python(strings.Replace(sessionScript, "port=PORT", "port=PORT, cloudshell_api_scheme='https'", 1)+`
+import json, urllib.request
+def rest(method, path, body, **headers):
+    request = urllib.request.Request('https://WEBAPI' + path, json.dumps(body).encode(), headers, method=method)
+    return urllib.request.urlopen(request).read()
+token = json.loads(rest('PUT', '/Api/Auth/Login', {'username': 'admin', 'password': 'admin', 'domain': 'Global'}))
+made = session.CreateImmediateReservation('empty', 'admin', 60).Reservation.Id
+for t in (token, session.token_id):
+    answer = rest('POST', '/Api//RmApi/GetReservationStatus', {'reservationId': made}, Authorization='Bearer ' + t)
+    assert session._read(answer).ReservationSlimStatus.Status == 'Started', answer
+print('done')
+`, "WEBAPI", ports[0])
+	if out != "done" {
+		t.Error(out)
+	}
+}
