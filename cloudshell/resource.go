@@ -80,9 +80,10 @@ func getResourceDetails(ctx context.Context, d *Door, c *call) (*info, error) {
 		return nil, err
 	}
 	i := newInfo("ResourceInfo", "Name", r.Name, "Address", r.Address, "FolderFullPath", "", "FullAddress", r.Address,
-		"ResourceFamilyName", r.Family, "ResourceModelName", r.Model, "CreatedInReservation", r.SandboxID)
-	i.empty("ChildResources")
-	i.empty("ResourceAttributes")
+		"ResourceFamilyName", r.Family, "ResourceModelName", r.Model, "CreatedInReservation", r.SandboxID, "CreatedInReservationId", r.SandboxID)
+	for _, name := range []string{"ResourceAttributes", "Domains", "ChildResources", "Connections"} {
+		i.empty(name)
+	}
 	writeVMDetails(i, r.VM)
 	return i, nil
 }

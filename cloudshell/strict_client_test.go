@@ -64,8 +64,8 @@ func clientClasses() map[string]schema {
 		"ResourceCommandListInfo":             {lists: map[string]string{"Commands": "ResourceCommandInfo"}},
 		"ResourceCommandInfo":                 {scalars: []string{"Name", "Tag", "Description", "DisplayName"}, lists: map[string]string{"Parameters": "CommandParameter"}},
 		"CommandParameter":                    {scalars: []string{"Name", "Description", "Type", "Mandatory", "DefaultValue", "EnumValues"}},
-		"ResourceInfo": {scalars: []string{"Name", "Address", "FolderFullPath", "FullAddress", "ResourceFamilyName", "ResourceModelName", "CreatedInReservation"},
-			objects: map[string]string{"VmDetails": "VmDetails"}, lists: map[string]string{"ChildResources": "Any", "ResourceAttributes": "Any"}},
+		"ResourceInfo": {scalars: []string{"Name", "Address", "FolderFullPath", "FullAddress", "ResourceFamilyName", "ResourceModelName", "CreatedInReservation", "CreatedInReservationId"},
+			objects: map[string]string{"VmDetails": "VmDetails"}, lists: map[string]string{"ChildResources": "Any", "ResourceAttributes": "Any", "Domains": "Any", "Connections": "Any"}},
 		"ReserveResourcesResponseInfo": {lists: map[string]string{"Conflicts": "Any"}},
 		"ServerTimeInfo":               {scalars: []string{"ServerDateTime"}},
 	}
