@@ -16,7 +16,7 @@ import (
 	"sluice/state"
 )
 
-var mirrorQuotas = sluice.MirrorQuotas{Filters: 1000, Targets: 1000, Sessions: 1000, RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10}
+var sandboxMirrorQuotas = sluice.MirrorQuotas{Filters: 1000, Targets: 1000, Sessions: 1000, RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10}
 
 func sandbox(id string, instances ...string) sluice.Sandbox {
 	b := sluice.Sandbox{ID: id, Status: "Started"}
@@ -56,7 +56,7 @@ func TestSessionNumbersDifferOverControllers(t *testing.T) {
 	ctx := t.Context()
 	must(t, s.CreateSandbox(ctx, sandbox("b1"), 10))
 	must(t, s.CreateSandbox(ctx, sandbox("b2"), 10))
-	q := mirrorQuotas
+	q := sandboxMirrorQuotas
 	q.SessionsPerSource = 1000
 	var mu sync.Mutex
 	var numbers []int32
@@ -110,23 +110,23 @@ func TestARequestSeesWhatItHasMade(t *testing.T) {
 		{"TrafficMirrorSessionsPerInterfaceLimitExceeded", func(q *sluice.MirrorQuotas) { q.SessionsPerSource = 1 }},
 		{"TrafficMirrorSourcesPerTargetLimitExceeded", func(q *sluice.MirrorQuotas) { q.SourcesPerTarget = 2 }},
 	} {
-		q := mirrorQuotas
+		q := sandboxMirrorQuotas
 		limit.change(&q)
 		if _, err := mirrors(ctx, s, "b1", "eni-9", q, "eni-1", "eni-2", "eni-1", "eni-3"); sluice.CodeOf(err) != limit.code {
 			t.Errorf("%s: %v", limit.code, err)
 		}
 	}
-	made, err := mirrors(ctx, s, "b1", "eni-9", mirrorQuotas, "eni-1", "eni-2", "eni-1", "eni-3")
+	made, err := mirrors(ctx, s, "b1", "eni-9", sandboxMirrorQuotas, "eni-1", "eni-2", "eni-1", "eni-3")
 	must(t, err)
 	filters, targets, sessions, err := s.Mirrors(ctx)
 	must(t, err)
 	if len(filters) != 4 || len(targets) != 1 || len(sessions) != 4 || len(filters[0].Rules) != 10 {
 		t.Errorf("%d filters, %d targets, %d sessions", len(filters), len(targets), len(sessions))
 	}
-	if _, err := mirrors(ctx, s, "b1", "eni-3", mirrorQuotas, "eni-4", "eni-5"); err != nil {
+	if _, err := mirrors(ctx, s, "b1", "eni-3", sandboxMirrorQuotas, "eni-4", "eni-5"); err != nil {
 		t.Error(err)
 	}
-	_, err = mirrors(ctx, s, "b1", "eni-8", mirrorQuotas, "eni-8") // the target of the same request
+	_, err = mirrors(ctx, s, "b1", "eni-8", sandboxMirrorQuotas, "eni-8") // the target of the same request
 	if sluice.CodeOf(err) != "InvalidParameterValue" {
 		t.Error(err)
 	}
@@ -145,7 +145,7 @@ func TestASandboxOfManySessionsEnds(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
 	must(t, s.CreateSandbox(ctx, sandbox("b1", "i-1"), 10))
-	q := mirrorQuotas
+	q := sandboxMirrorQuotas
 	q.SessionsPerSource = 1000
 	sources := make([]string, 50)
 	for i := range sources {
@@ -215,7 +215,7 @@ func TestAnEndingSandboxGetsNothingNew(t *testing.T) {
 	must(t, s.CreateSandbox(ctx, sandbox("b1"), 10))
 	ended := errors.New("ended")
 	refuse := func(sluice.Sandbox) error { return ended }
-	if _, err := s.CreateSandboxMirrors(ctx, "b1", make([]sluice.SandboxMirror, 1), mirrorQuotas, refuse, nil, nil, nil); !errors.Is(err, ended) {
+	if _, err := s.CreateSandboxMirrors(ctx, "b1", make([]sluice.SandboxMirror, 1), sandboxMirrorQuotas, refuse, nil, nil, nil); !errors.Is(err, ended) {
 		t.Error(err)
 	}
 	if _, _, err := s.CheckoutFromPool(ctx, sluice.PoolItem{PoolID: "p", SandboxID: "b1"}, 1, 2, 10, refuse); !errors.Is(err, ended) {
