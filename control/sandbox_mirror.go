@@ -78,6 +78,7 @@ func (c *Controller) noteSilent(ctx context.Context, sandboxID string, actions [
 			continue
 		}
 		hint := "Session " + made[i].Session.ID + " of " + a.SourceNIC + " has no filter rules: it mirrors nothing."
+		c.o.Logger.Info("sandbox output", "sandbox", sandboxID, "message", hint)
 		if err := c.o.Store.AddSandboxMessage(context.WithoutCancel(ctx), sandboxID, hint, c.o.Quotas.Sandboxes.Messages, c.dataOpen); err != nil {
 			c.o.Logger.Error("write sandbox output", "sandbox", sandboxID, "error", err)
 		}
