@@ -64,6 +64,18 @@ func blueprints(c *daemon.CloudShellConfig) []control.Blueprint {
 	return out
 }
 
+// checkBlueprints checks what the file's form alone doesn't show.
+func checkBlueprints(c *daemon.CloudShellConfig) error {
+	for i, b := range c.Blueprints {
+		for k, a := range b.Apps {
+			if _, err := control.ParseInboundPorts(a.InboundPorts); err != nil {
+				return fmt.Errorf("cloudshell.blueprints[%d].apps[%d].inbound_ports: %w", i, k, err)
+			}
+		}
+	}
+	return nil
+}
+
 // cloudProvider is the name of the cloud provider resource.
 func cloudProvider(c *daemon.CloudShellConfig) string {
 	if c == nil {

@@ -270,6 +270,8 @@ func TestCheckNamesWhatIsWrongAndChangesNothing(t *testing.T) {
 		{"interfaces: [{device: eth0, netns: nope}]\n", "nope does not exist"},
 		{"flow_table: {max_flows: 100}\n", "max_flows: 100"},
 		{"api: {tls: {certificate: /none.pem, key: /none.key}}\n", "/none.pem"},
+		{"cloudshell: {listen: ':0', tls: {certificate: /none.pem, key: /none.key}}\n", "/none.pem"},
+		{"cloudshell: {listen: ':0', blueprints: [{name: b, apps: [{name: a, instance: i, inbound_ports: http}]}]}\n", "inbound_ports: The value 'http' is not a valid ports rule"},
 	} {
 		file := filepath.Join(dir, "sluice.yaml")
 		if err := os.WriteFile(file, []byte("state_dir: "+dir+"/state\n"+c.text), 0o600); err != nil {
