@@ -186,7 +186,11 @@ func (c *Controller) TerminateSandbox(ctx context.Context, u SandboxUser, id str
 	if err := c.beginEnd(ctx, b.ID); err != nil {
 		return err
 	}
-	return c.finishSandbox(ctx, b.ID)
+	removed, err := c.finishSandbox(ctx, b.ID)
+	if err != nil {
+		return err
+	}
+	return c.awaitRemoved(ctx, removed)
 }
 
 // beginEnd writes that a sandbox ends: from then on it can get nothing new.
@@ -209,14 +213,18 @@ func (c *Controller) beginEnd(ctx context.Context, id string) error {
 }
 
 // finishSandbox removes what a sandbox has made, gives back what it holds, and says
-// that it has ended. What an earlier process left of that is done again.
-func (c *Controller) finishSandbox(ctx context.Context, id string) error {
-	if _, err := c.o.Store.RemoveSandboxMirrors(ctx, id, nil); err != nil {
-		c.changed() // of what was removed all the same
-		return fmt.Errorf("remove mirroring of sandbox %s: %w", id, err)
+// that it has ended. What an earlier process left of that is done again. It returns the
+// sessions that went.
+func (c *Controller) finishSandbox(ctx context.Context, id string) ([]sluice.TrafficMirrorSession, error) {
+	removed, err := c.o.Store.RemoveSandboxMirrors(ctx, id, nil)
+	if len(removed) > 0 { // also before a failure; Run, which tries again, must not hurry itself
+		c.changed()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("remove mirroring of sandbox %s: %w", id, err)
 	}
 	now := c.o.Clock()
-	err := c.o.Store.FinishSandbox(ctx, id, func(b sluice.Sandbox) sluice.Sandbox {
+	err = c.o.Store.FinishSandbox(ctx, id, func(b sluice.Sandbox) sluice.Sandbox {
 		if b.ActualEnd.IsZero() {
 			b.ActualEnd, b.Modified = now, now
 		}
@@ -224,10 +232,9 @@ func (c *Controller) finishSandbox(ctx context.Context, id string) error {
 		return b
 	})
 	if err != nil {
-		return fmt.Errorf("finish sandbox %s: %w", id, err)
+		return nil, fmt.Errorf("finish sandbox %s: %w", id, err)
 	}
-	c.changed()
-	return nil
+	return removed, nil
 }
 
 // endSandboxes ends the sandboxes whose time is over, and finishes those that are being
@@ -246,7 +253,8 @@ func (c *Controller) endSandboxes(ctx context.Context) error {
 			failed = append(failed, fmt.Errorf("end sandbox %s: %w", b.ID, err))
 			continue
 		}
-		failed = append(failed, c.finishSandbox(ctx, b.ID))
+		_, err := c.finishSandbox(ctx, b.ID)
+		failed = append(failed, err)
 	}
 	return errors.Join(failed...)
 }
