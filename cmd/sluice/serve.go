@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"sluice/control"
 	"sluice/daemon"
 	"sluice/datapath"
 	"sluice/inventory"
@@ -103,7 +102,7 @@ func checkConfig(config daemon.Config, path string, inv *inventory.Inventory) er
 			if _, err := loadCertificate(c.TLS); err != nil {
 				return err
 			}
-			if err := checkInboundPorts(c.Blueprints); err != nil {
+			if err := checkBlueprints(c); err != nil {
 				return err
 			}
 		}
@@ -113,16 +112,4 @@ func checkConfig(config daemon.Config, path string, inv *inventory.Inventory) er
 		return fmt.Errorf("check config %s: %w", path, err)
 	}
 	return err
-}
-
-// checkInboundPorts reads the attribute Inbound Ports of all Apps.
-func checkInboundPorts(blueprints []daemon.CloudShellBlueprint) error {
-	for i, b := range blueprints {
-		for k, a := range b.Apps {
-			if _, err := control.ParseInboundPorts(a.InboundPorts); err != nil {
-				return fmt.Errorf("cloudshell.blueprints[%d].apps[%d].inbound_ports: %w", i, k, err)
-			}
-		}
-	}
-	return nil
 }
