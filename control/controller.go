@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -32,11 +33,13 @@ type Quotas struct {
 	FirewallsPerPolicy int
 	Mirror             sluice.MirrorQuotas
 	SecurityGroups     sluice.SecurityGroupQuotas
+	Sandboxes          sluice.SandboxQuotas
 }
 
 // DefaultQuotas are twenty times those of AWS for firewalls (Network Firewall
 // quotas: 5 firewalls, 20 policies, 1,000 firewalls per policy), and those of AWS for
-// the rest (Traffic Mirroring quotas; VPC quotas).
+// mirroring and groups (Traffic Mirroring quotas; VPC quotas). CloudShell documents none;
+// those of sandboxes keep the records of one below a megabyte.
 var DefaultQuotas = Quotas{
 	Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000,
 	Mirror: sluice.MirrorQuotas{
@@ -44,6 +47,7 @@ var DefaultQuotas = Quotas{
 		RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10,
 	},
 	SecurityGroups: sluice.SecurityGroupQuotas{Groups: 2500, RulesPerGroup: 60},
+	Sandboxes:      sluice.SandboxQuotas{Sandboxes: 1000, PoolItems: 1000, DataBytes: 256 << 10, Messages: 200},
 }
 
 // Observer is told of flow operations that have ended.
@@ -69,6 +73,11 @@ type Options struct {
 	// those of AWS: 169.254.169.253, fd00:ec2::253 and the third address of the
 	// source's IPv4 subnet, unless an interface has it.
 	Resolvers []netip.Addr
+	// Blueprints are what sandboxes can be made from.
+	Blueprints []Blueprint
+	// CloudProvider is the name of the resource that has the commands of traffic
+	// mirroring; "" is AWS.
+	CloudProvider string
 	// OperationDeadline is how long the endpoints have to answer a flow operation.
 	OperationDeadline time.Duration
 	// MaxRows is the most rows that a flow operation keeps.
@@ -101,6 +110,9 @@ func New(o Options) *Controller {
 	if o.OperationDeadline <= 0 {
 		o.OperationDeadline = DefaultOperationDeadline
 	}
+	if o.CloudProvider == "" {
+		o.CloudProvider = "AWS"
+	}
 	if o.MaxRows <= 0 {
 		o.MaxRows = DefaultMaxRows
 	}
@@ -119,6 +131,10 @@ func New(o Options) *Controller {
 		{&o.Quotas.Mirror.SourcesPerTarget, DefaultQuotas.Mirror.SourcesPerTarget},
 		{&o.Quotas.SecurityGroups.Groups, DefaultQuotas.SecurityGroups.Groups},
 		{&o.Quotas.SecurityGroups.RulesPerGroup, DefaultQuotas.SecurityGroups.RulesPerGroup},
+		{&o.Quotas.Sandboxes.Sandboxes, DefaultQuotas.Sandboxes.Sandboxes},
+		{&o.Quotas.Sandboxes.PoolItems, DefaultQuotas.Sandboxes.PoolItems},
+		{&o.Quotas.Sandboxes.DataBytes, DefaultQuotas.Sandboxes.DataBytes},
+		{&o.Quotas.Sandboxes.Messages, DefaultQuotas.Sandboxes.Messages},
 	} {
 		if *q.quota <= 0 {
 			*q.quota = q.value
@@ -181,6 +197,9 @@ func (c *Controller) Run(ctx context.Context) error {
 			if err := c.forgetCreations(ctx); err != nil && ctx.Err() == nil {
 				c.o.Logger.Error("forget client tokens", "error", err)
 			}
+			if err := c.forgetSandboxes(ctx); err != nil && ctx.Err() == nil {
+				c.o.Logger.Error("forget sandboxes", "error", err)
+			}
 		}
 	}
 	c.mu.Lock()
@@ -190,16 +209,17 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-// reconcile brings agents and store together: agents get what has changed, and
-// firewalls that they have let go of are removed.
+// reconcile brings agents and store together: sandboxes whose time is over end, agents
+// get what has changed, and firewalls that they have let go of are removed.
 func (c *Controller) reconcile(ctx context.Context) error {
+	ended := c.endSandboxes(ctx) // whatever comes of it, the rest doesn't wait
 	if err := c.publish(ctx); err != nil {
-		return fmt.Errorf("publish desired state: %w", err)
+		return errors.Join(ended, fmt.Errorf("publish desired state: %w", err))
 	}
 	if err := c.removeReleased(ctx); err != nil {
-		return fmt.Errorf("remove firewalls: %w", err)
+		return errors.Join(ended, fmt.Errorf("remove firewalls: %w", err))
 	}
-	return nil
+	return ended
 }
 
 // changed asks the loop of Run to reconcile.

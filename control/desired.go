@@ -19,6 +19,8 @@ type publication struct {
 	// gone has the firewalls that are being deleted, with the first revision that
 	// does not have their endpoints.
 	gone map[string]int64 // by firewall id
+	// sessions has the first revision that has each mirror session.
+	sessions map[string]int64 // by session id
 }
 
 // publishedEndpoint is an endpoint as the agents were told of it.
@@ -126,7 +128,7 @@ func (c *Controller) publish(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	old := c.published
-	c.published = nextPublication(old, revision, endpoints, firewalls)
+	c.published = nextPublication(old, revision, endpoints, firewalls, mirrors)
 	c.mu.Unlock()
 	if revision != old.revision {
 		c.o.Fleet.SetDesired(sluice.DesiredState{Revision: revision, Endpoints: endpoints, Mirrors: mirrors})
@@ -148,11 +150,21 @@ func digestOf(endpoints []sluice.Endpoint, mirrors []sluice.MirrorSource) (strin
 }
 
 // nextPublication is what is published once endpoints are, at a revision.
-func nextPublication(old publication, revision int64, endpoints []sluice.Endpoint, firewalls []sluice.Firewall) publication {
+func nextPublication(old publication, revision int64, endpoints []sluice.Endpoint, firewalls []sluice.Firewall, mirrors []sluice.MirrorSource) publication {
 	next := publication{
 		revision:  revision,
 		endpoints: make(map[string]publishedEndpoint, len(endpoints)),
 		gone:      map[string]int64{},
+		sessions:  map[string]int64{},
+	}
+	for _, m := range mirrors {
+		for _, s := range m.Sessions {
+			since, ok := old.sessions[s.ID]
+			if !ok {
+				since = revision
+			}
+			next.sessions[s.ID] = since
+		}
 	}
 	for _, e := range endpoints {
 		was, ok := old.endpoints[e.ID]

@@ -1,5 +1,6 @@
 // Package control is what operations mean: the life cycles of firewalls, firewall
-// policies and flow operations, their limits, tokens and protections.
+// policies, flow operations, mirroring and sandboxes, their limits, tokens and
+// protections.
 //
 // It knows no wire format and no kernel. It must never decide uniqueness or a
 // limit by reading and then writing: that is a transaction of the Store. What it

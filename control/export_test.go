@@ -11,3 +11,9 @@ func (c *Controller) Reconcile(ctx context.Context) error { return c.removeRelea
 
 // ForgetCreations does at once what Run does every hour.
 func (c *Controller) ForgetCreations(ctx context.Context) error { return c.forgetCreations(ctx) }
+
+// EndSandboxes does what Run does after a change: it ends what is due.
+func (c *Controller) EndSandboxes(ctx context.Context) error { return c.endSandboxes(ctx) }
+
+// ForgetSandboxes does at once what Run does every hour.
+func (c *Controller) ForgetSandboxes(ctx context.Context) error { return c.forgetSandboxes(ctx) }

@@ -133,7 +133,9 @@ func TestARestartEndsWhatWasRunning(t *testing.T) {
 type faults struct {
 	control.Store
 	start, finish atomic.Int32 // how many of the next calls fail
-	afterwards    bool         // a start that fails has been written all the same
+	// sandboxes counts down the writes of sandboxes; the one that makes it 0 fails.
+	sandboxes  atomic.Int32
+	afterwards bool // a start that fails has been written all the same
 }
 
 var errDisk = errors.New("commit transaction: disk is on fire")

@@ -15,8 +15,8 @@ type CreateTrafficMirrorFilterInput struct {
 
 // CreateTrafficMirrorFilter makes a filter without rules, which mirrors nothing.
 func (c *Controller) CreateTrafficMirrorFilter(ctx context.Context, in CreateTrafficMirrorFilterInput) (sluice.TrafficMirrorFilter, error) {
-	f := sluice.TrafficMirrorFilter{Description: in.Description}
-	if err := checkEC2Description(in.Description); err != nil {
+	f, err := in.filter()
+	if err != nil {
 		return f, err
 	}
 	creation, err := c.creation(in.EC2Creation, f)
@@ -25,6 +25,11 @@ func (c *Controller) CreateTrafficMirrorFilter(ctx context.Context, in CreateTra
 	}
 	f.ID, f.Tags = sluice.NewID("tmf"), sortedTags(in.Tags)
 	return c.o.Store.CreateTrafficMirrorFilter(ctx, creation, f, c.o.Quotas.Mirror)
+}
+
+// filter is the filter that is asked for, without id and tags.
+func (in CreateTrafficMirrorFilterInput) filter() (sluice.TrafficMirrorFilter, error) {
+	return sluice.TrafficMirrorFilter{Description: in.Description}, checkEC2Description(in.Description)
 }
 
 // TrafficMirrorFilters returns all filters with their rules, ordered by id.

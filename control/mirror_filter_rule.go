@@ -47,6 +47,25 @@ const anyProtocol = -1
 // CreateTrafficMirrorFilterRule adds a rule to a filter.
 func (c *Controller) CreateTrafficMirrorFilterRule(ctx context.Context, in CreateTrafficMirrorFilterRuleInput) (sluice.TrafficMirrorFilterRule, error) {
 	var none sluice.TrafficMirrorFilterRule
+	r, err := in.rule()
+	if err != nil {
+		return none, err
+	}
+	creation, err := c.creation(in.EC2Creation, r)
+	if err != nil {
+		return none, err
+	}
+	r.ID, r.Tags = sluice.NewID("tmfr"), sortedTags(in.Tags)
+	r, err = c.o.Store.CreateTrafficMirrorFilterRule(ctx, creation, r, c.o.Quotas.Mirror)
+	if err == nil {
+		c.changed()
+	}
+	return r, err
+}
+
+// rule is the rule that is asked for, without id and tags.
+func (in CreateTrafficMirrorFilterRuleInput) rule() (sluice.TrafficMirrorFilterRule, error) {
+	var none sluice.TrafficMirrorFilterRule
 	for _, m := range []struct {
 		name  string
 		given bool
@@ -65,19 +84,7 @@ func (c *Controller) CreateTrafficMirrorFilterRule(ctx context.Context, in Creat
 	if err != nil {
 		return none, err
 	}
-	if err := checkRule(r); err != nil {
-		return none, err
-	}
-	creation, err := c.creation(in.EC2Creation, r)
-	if err != nil {
-		return none, err
-	}
-	r.ID, r.Tags = sluice.NewID("tmfr"), sortedTags(in.Tags)
-	r, err = c.o.Store.CreateTrafficMirrorFilterRule(ctx, creation, r, c.o.Quotas.Mirror)
-	if err == nil {
-		c.changed()
-	}
-	return r, err
+	return r, checkRule(r)
 }
 
 // ModifyTrafficMirrorFilterRule changes the members that are given, sets those that

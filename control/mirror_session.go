@@ -37,6 +37,28 @@ type ModifyTrafficMirrorSessionInput struct {
 // CreateTrafficMirrorSession begins to mirror a source.
 func (c *Controller) CreateTrafficMirrorSession(ctx context.Context, in CreateTrafficMirrorSessionInput) (sluice.TrafficMirrorSession, error) {
 	var none sluice.TrafficMirrorSession
+	s, err := c.askedSession(in)
+	if err != nil {
+		return none, err
+	}
+	creation, err := c.creation(in.EC2Creation, s)
+	if err != nil {
+		return none, err
+	}
+	s.ID, s.Tags = sluice.NewID("tms"), sortedTags(in.Tags)
+	if _, _, err := s.Caps(); err != nil {
+		return none, err
+	}
+	s, err = c.o.Store.CreateTrafficMirrorSession(ctx, creation, s, c.o.Quotas.Mirror, c.sessionCheck())
+	if err == nil {
+		c.changed()
+	}
+	return s, err
+}
+
+// askedSession is the session that is asked for, without id and tags.
+func (c *Controller) askedSession(in CreateTrafficMirrorSessionInput) (sluice.TrafficMirrorSession, error) {
+	var none sluice.TrafficMirrorSession
 	for _, m := range []struct {
 		name  string
 		given bool
@@ -50,35 +72,23 @@ func (c *Controller) CreateTrafficMirrorSession(ctx context.Context, in CreateTr
 			return none, sluice.MissingParameter(m.name)
 		}
 	}
-	s, err := in.MirrorSessionFields.apply(sluice.TrafficMirrorSession{
+	return in.MirrorSessionFields.apply(sluice.TrafficMirrorSession{
 		NetworkInterfaceID: in.NetworkInterfaceID, VirtualNetworkID: sluice.AnyVirtualNetworkID, OwnerID: c.o.Scope.AccountID,
 	})
-	if err != nil {
-		return none, err
-	}
-	creation, err := c.creation(in.EC2Creation, s)
-	if err != nil {
-		return none, err
-	}
-	s.ID, s.Tags = sluice.NewID("tms"), sortedTags(in.Tags)
-	if _, _, err := s.Caps(); err != nil {
-		return none, err
-	}
+}
+
+// sessionCheck checks a new session against the inventory as it is now.
+func (c *Controller) sessionCheck() SessionCheck {
 	inv := c.o.Inventory.Snapshot()
-	s, err = c.o.Store.CreateTrafficMirrorSession(ctx, creation, s, c.o.Quotas.Mirror,
-		func(s sluice.TrafficMirrorSession, t sluice.TrafficMirrorTarget) (sluice.TrafficMirrorSession, error) {
-			if err := checkSource(inv, s.NetworkInterfaceID); err != nil {
-				return s, err
-			}
-			if err := c.checkReceiver(t); err != nil {
-				return s, err
-			}
-			return packetLength(s, t), nil
-		})
-	if err == nil {
-		c.changed()
+	return func(s sluice.TrafficMirrorSession, t sluice.TrafficMirrorTarget) (sluice.TrafficMirrorSession, error) {
+		if err := checkSource(inv, s.NetworkInterfaceID); err != nil {
+			return s, err
+		}
+		if err := c.checkReceiver(t); err != nil {
+			return s, err
+		}
+		return packetLength(s, t), nil
 	}
-	return s, err
 }
 
 // checkSource checks that an interface can be mirrored: it belongs to an instance and

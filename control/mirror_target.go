@@ -24,6 +24,20 @@ var (
 
 // CreateTrafficMirrorTarget makes an interface or a target group a target.
 func (c *Controller) CreateTrafficMirrorTarget(ctx context.Context, in CreateTrafficMirrorTargetInput) (sluice.TrafficMirrorTarget, error) {
+	t, err := c.askedTarget(in)
+	if err != nil {
+		return t, err
+	}
+	creation, err := c.creation(in.EC2Creation, t)
+	if err != nil {
+		return t, err
+	}
+	t.ID, t.Tags = sluice.NewID("tmt"), sortedTags(in.Tags)
+	return c.o.Store.CreateTrafficMirrorTarget(ctx, creation, t, c.o.Quotas.Mirror, func() error { return c.checkReceiver(t) })
+}
+
+// askedTarget is the target that is asked for, without id and tags.
+func (c *Controller) askedTarget(in CreateTrafficMirrorTargetInput) (sluice.TrafficMirrorTarget, error) {
 	t := sluice.TrafficMirrorTarget{
 		Type:                   sluice.TargetNetworkInterface,
 		NetworkInterfaceID:     in.NetworkInterfaceID,
@@ -37,15 +51,7 @@ func (c *Controller) CreateTrafficMirrorTarget(ctx context.Context, in CreateTra
 	if err := in.checkReference(); err != nil {
 		return t, err
 	}
-	if err := checkEC2Description(in.Description); err != nil {
-		return t, err
-	}
-	creation, err := c.creation(in.EC2Creation, t)
-	if err != nil {
-		return t, err
-	}
-	t.ID, t.Tags = sluice.NewID("tmt"), sortedTags(in.Tags)
-	return c.o.Store.CreateTrafficMirrorTarget(ctx, creation, t, c.o.Quotas.Mirror, func() error { return c.checkReceiver(t) })
+	return t, checkEC2Description(in.Description)
 }
 
 // checkReference checks that one receiver is named, and its form.

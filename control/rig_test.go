@@ -243,7 +243,13 @@ func (r *rig) FlowOperationEnded(_ sluice.FlowOperationType, s sluice.FlowOperat
 // newRig starts a controller; change may alter its options.
 func newRig(t *testing.T, change ...func(*control.Options)) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), fleet: newFleet(),
+	return newRigIn(t, t.TempDir(), change...)
+}
+
+// newRigIn starts a controller on what may be in a directory.
+func newRigIn(t *testing.T, dir string, change ...func(*control.Options)) *rig {
+	t.Helper()
+	r := &rig{t: t, dir: dir, fleet: newFleet(),
 		inv:   &inventory{now: twoZones(), changed: make(chan struct{})},
 		clock: &clock{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)},
 		ended: make(chan sluice.FlowOperationStatus, 1000)}

@@ -18,6 +18,7 @@ type Store interface {
 	TrafficMirrorStore
 	SecurityGroupStore
 	EC2TagStore
+	SandboxStore
 	// ForgetCreations forgets the client tokens of requests answered before a time.
 	ForgetCreations(ctx context.Context, before time.Time) error
 	// DesiredRevision numbers desired states: the number grows, over restarts too,

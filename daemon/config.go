@@ -49,11 +49,6 @@ type AdminConfig struct {
 	Listen string `yaml:"listen"` // host:port
 }
 
-// CloudShellConfig is the CloudShell front door.
-type CloudShellConfig struct {
-	Listen string `yaml:"listen"` // host:port
-}
-
 // FlowTableConfig sizes the flow table of this host.
 type FlowTableConfig struct {
 	MaxFlows int `yaml:"max_flows"` // entries, 1,024 to 67,108,864

@@ -47,8 +47,7 @@ func (c *Config) validate(d *configDecoder) {
 	requireApart(d, taken, "api.listen", c.API.Listen)
 	requireApart(d, taken, "admin.listen", c.Admin.Listen)
 	if c.CloudShell != nil {
-		requireListen(d, "cloudshell.listen", c.CloudShell.Listen)
-		requireApart(d, taken, "cloudshell.listen", c.CloudShell.Listen)
+		c.CloudShell.validate(d, taken)
 	}
 
 	requireRange(d, "flow_table.max_flows", int64(c.FlowTable.MaxFlows), minFlows, maxFlows)

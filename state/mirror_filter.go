@@ -11,18 +11,23 @@ import (
 // CreateTrafficMirrorFilter adds a filter while there are fewer than the quota.
 func (s *Store) CreateTrafficMirrorFilter(ctx context.Context, c sluice.Creation, f sluice.TrafficMirrorFilter, q sluice.MirrorQuotas) (sluice.TrafficMirrorFilter, error) {
 	return created(ctx, s, "CreateTrafficMirrorFilter", c, func(tx *transaction) (sluice.TrafficMirrorFilter, error) {
-		n, err := tx.count(filterPrefix)
-		if err != nil {
-			return f, err
-		}
-		if n >= q.Filters {
-			return f, sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorFilterLimitExceeded", "Filter limit reached (%d)", q.Filters)
-		}
-		if err := saveTags(tx, f.ID, f.Tags); err != nil {
-			return f, err
-		}
-		return f, saveFilter(tx, f)
+		return f, addFilter(tx, f, q)
 	})
+}
+
+// addFilter writes a new filter while there are fewer than the quota.
+func addFilter(tx *transaction, f sluice.TrafficMirrorFilter, q sluice.MirrorQuotas) error {
+	n, err := tx.count(filterPrefix)
+	if err != nil {
+		return err
+	}
+	if n >= q.Filters {
+		return sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorFilterLimitExceeded", "Filter limit reached (%d)", q.Filters)
+	}
+	if err := saveTags(tx, f.ID, f.Tags); err != nil {
+		return err
+	}
+	return saveFilter(tx, f)
 }
 
 // saveFilter writes a filter without tags.
@@ -106,56 +111,69 @@ func (s *Store) UpdateTrafficMirrorFilter(ctx context.Context, id string, dryRun
 // DeleteTrafficMirrorFilter removes a filter that no session uses, with its rules.
 func (s *Store) DeleteTrafficMirrorFilter(ctx context.Context, id string, dryRun bool) error {
 	return s.transact(ctx, func(tx *transaction) error {
-		f, err := loadFilter(tx, id)
-		if err != nil {
+		if err := removeFilter(tx, id); err != nil {
 			return err
-		}
-		users, err := sessionUses(tx, "filter", id)
-		if err != nil {
-			return err
-		}
-		if len(users) > 0 {
-			return sluice.EC2Errorf(sluice.KindInvalidOperation, "TrafficMirrorFilterInUse",
-				"Cannot delete %s. Filter is in use by %s", id, users[0].SessionID)
 		}
 		if dryRun {
 			return sluice.DryRun()
 		}
-		for _, r := range f.Rules {
-			tx.remove(filterRulePrefix + r.ID)
-			tx.remove(tagKey(r.ID))
-		}
-		tx.remove(filterPrefix + id)
-		tx.remove(tagKey(id))
 		return nil
 	})
+}
+
+// removeFilter removes a filter that no session uses.
+func removeFilter(tx *transaction, id string) error {
+	f, err := loadFilter(tx, id)
+	if err != nil {
+		return err
+	}
+	users, err := sessionUses(tx, "filter", id)
+	if err != nil {
+		return err
+	}
+	if len(users) > 0 {
+		return sluice.EC2Errorf(sluice.KindInvalidOperation, "TrafficMirrorFilterInUse",
+			"Cannot delete %s. Filter is in use by %s", id, users[0].SessionID)
+	}
+	for _, r := range f.Rules {
+		tx.remove(filterRulePrefix + r.ID)
+		tx.remove(tagKey(r.ID))
+	}
+	tx.remove(filterPrefix + id)
+	tx.remove(tagKey(id))
+	return nil
 }
 
 // CreateTrafficMirrorFilterRule adds a rule to a filter that has fewer than the
 // quota, under a number that is free in its direction.
 func (s *Store) CreateTrafficMirrorFilterRule(ctx context.Context, c sluice.Creation, r sluice.TrafficMirrorFilterRule, q sluice.MirrorQuotas) (sluice.TrafficMirrorFilterRule, error) {
 	return created(ctx, s, "CreateTrafficMirrorFilterRule", c, func(tx *transaction) (sluice.TrafficMirrorFilterRule, error) {
-		f, err := loadFilter(tx, r.FilterID)
-		if err != nil {
-			return r, err
-		}
-		if err := requireRuleNumber(f, r); err != nil {
-			return r, err
-		}
-		if len(f.Rules) >= q.RulesPerFilter {
-			return r, sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorFilterRuleLimitExceeded",
-				"Filter rule limit reached (%d) in %s", q.RulesPerFilter, f.ID)
-		}
-		f.Rules = append(f.Rules, r)
-		sortRules(f.Rules)
-		if err := saveTags(tx, r.ID, r.Tags); err != nil {
-			return r, err
-		}
-		if err := save(tx, filterRulePrefix+r.ID, f.ID); err != nil {
-			return r, err
-		}
-		return r, saveFilter(tx, f)
+		return r, addFilterRule(tx, r, q)
 	})
+}
+
+// addFilterRule writes a new rule into its filter.
+func addFilterRule(tx *transaction, r sluice.TrafficMirrorFilterRule, q sluice.MirrorQuotas) error {
+	f, err := loadFilter(tx, r.FilterID)
+	if err != nil {
+		return err
+	}
+	if err := requireRuleNumber(f, r); err != nil {
+		return err
+	}
+	if len(f.Rules) >= q.RulesPerFilter {
+		return sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorFilterRuleLimitExceeded",
+			"Filter rule limit reached (%d) in %s", q.RulesPerFilter, f.ID)
+	}
+	f.Rules = append(f.Rules, r)
+	sortRules(f.Rules)
+	if err := saveTags(tx, r.ID, r.Tags); err != nil {
+		return err
+	}
+	if err := save(tx, filterRulePrefix+r.ID, f.ID); err != nil {
+		return err
+	}
+	return saveFilter(tx, f)
 }
 
 // requireRuleNumber refuses a number that another rule of the direction has.

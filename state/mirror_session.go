@@ -39,22 +39,28 @@ func useKeys(s sluice.TrafficMirrorSession) [4]string {
 func (s *Store) CreateTrafficMirrorSession(ctx context.Context, c sluice.Creation, session sluice.TrafficMirrorSession, q sluice.MirrorQuotas,
 	check func(sluice.TrafficMirrorSession, sluice.TrafficMirrorTarget) (sluice.TrafficMirrorSession, error)) (sluice.TrafficMirrorSession, error) {
 	return created(ctx, s, "CreateTrafficMirrorSession", c, func(tx *transaction) (sluice.TrafficMirrorSession, error) {
-		n, err := resolveSession(tx, session, q, check)
-		if err != nil {
-			return n, err
-		}
-		total, err := tx.count(sessionPrefix)
-		if err != nil {
-			return n, err
-		}
-		if total >= q.Sessions {
-			return n, sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorSessionLimitExceeded", "Session limit reached (%d)", q.Sessions)
-		}
-		if err := saveTags(tx, n.ID, n.Tags); err != nil {
-			return n, err
-		}
-		return n, saveSession(tx, n)
+		return addSession(tx, session, q, check)
 	})
+}
+
+// addSession writes a new session and returns it as it is written.
+func addSession(tx *transaction, session sluice.TrafficMirrorSession, q sluice.MirrorQuotas,
+	check func(sluice.TrafficMirrorSession, sluice.TrafficMirrorTarget) (sluice.TrafficMirrorSession, error)) (sluice.TrafficMirrorSession, error) {
+	n, err := resolveSession(tx, session, q, check)
+	if err != nil {
+		return n, err
+	}
+	total, err := tx.count(sessionPrefix)
+	if err != nil {
+		return n, err
+	}
+	if total >= q.Sessions {
+		return n, sluice.EC2Errorf(sluice.KindLimitExceeded, "TrafficMirrorSessionLimitExceeded", "Session limit reached (%d)", q.Sessions)
+	}
+	if err := saveTags(tx, n.ID, n.Tags); err != nil {
+		return n, err
+	}
+	return n, saveSession(tx, n)
 }
 
 // UpdateTrafficMirrorSession replaces a session by what the pure change makes of
@@ -235,13 +241,17 @@ func (s *Store) DeleteTrafficMirrorSession(ctx context.Context, id string, dryRu
 		if dryRun {
 			return sluice.DryRun()
 		}
-		for _, key := range useKeys(old) {
-			tx.remove(key)
-		}
-		tx.remove(sessionPrefix + id)
-		tx.remove(tagKey(id))
+		removeSession(tx, old)
 		return nil
 	})
+}
+
+func removeSession(tx *transaction, s sluice.TrafficMirrorSession) {
+	for _, key := range useKeys(s) {
+		tx.remove(key)
+	}
+	tx.remove(sessionPrefix + s.ID)
+	tx.remove(tagKey(s.ID))
 }
 
 // Mirrors returns filters, targets and sessions as they were at one moment.

@@ -40,6 +40,22 @@ const (
 	// key: resource type / resource id — value: record of resourceTags. The tags of
 	// EC2 resources stand here alone, not in the records of the resources.
 	tagPrefix = root + "tag/"
+	// key: id — value: record of sluice.Sandbox
+	sandboxPrefix = root + "sandbox/"
+	// key: instance id / sandbox id — value: record of sandboxUse
+	sandboxUsePrefix = root + "sandbox-use/"
+	// key: sandbox id / id of a session, or of a target of sandboxes that it has used —
+	// value: record of that id
+	sandboxObjectPrefix = root + "sandbox-object/"
+	// key: target id — value: record of that id. A sandbox has made the target.
+	sandboxTargetPrefix = root + "sandbox-target/"
+	// key: sandbox id — value: record of map[string]string
+	sandboxDataPrefix = root + "sandbox-data/"
+	// key: sandbox id — value: record of []string
+	sandboxOutputPrefix = root + "sandbox-output/"
+	// key: escaped pool id / escaped value / sandbox id / escaped owner id — value:
+	// record of sluice.PoolItem
+	poolPrefix = root + "pool/"
 	// key: operation / escaped client token — value: record of answeredCreation
 	clientTokenPrefix = root + "client-token/"
 	// value: record of desiredRevision

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -17,7 +19,8 @@ import (
 const maxAttempts = 100
 
 // transaction collects what a body reads, at one revision, and what it wants to
-// write. The writes happen only if nothing that it read has changed.
+// write. The writes happen only if nothing that it read has changed. A read sees what
+// the body has written before it.
 //
 // A range that was read must not have gained or changed a key; losing one only
 // loosens a limit, so that is not compared.
@@ -26,7 +29,11 @@ type transaction struct {
 	kv       clientv3.KV
 	revision int64 // 0 before the first read
 	compares []clientv3.Cmp
-	writes   []clientv3.Op
+	compared map[string]bool // keys and prefixes that have a comparison
+	// pending has what is to be written, by key; nil is a removal. Prefixes whose keys
+	// are all to be removed are apart.
+	pending map[string][]byte
+	removed []string
 }
 
 // transact runs body until its writes have been committed against an unchanged
@@ -56,12 +63,13 @@ func (s *Store) attempt(ctx context.Context, body func(*transaction) error) (boo
 		}
 		return false, err
 	}
-	if len(tx.writes) == 0 {
+	writes := tx.writes()
+	if len(writes) == 0 {
 		return true, nil
 	}
 	// A caller that goes away now must not leave a write of which nobody learns the
 	// outcome; etcd bounds the time itself.
-	answer, err := s.kv.Txn(context.WithoutCancel(ctx)).If(tx.compares...).Then(tx.writes...).Commit()
+	answer, err := s.kv.Txn(context.WithoutCancel(ctx)).If(tx.compares...).Then(writes...).Commit()
 	if err != nil {
 		return false, fmt.Errorf("commit transaction: %w", err)
 	}
@@ -82,18 +90,59 @@ func (tx *transaction) read(key string, options ...clientv3.OpOption) (*clientv3
 	return answer, nil
 }
 
+// writes are the operations of what is pending, in the order of their keys: etcd
+// takes each key once.
+func (tx *transaction) writes() []clientv3.Op {
+	var ops []clientv3.Op
+	for _, prefix := range tx.removed {
+		ops = append(ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
+	}
+	for _, key := range slices.Sorted(maps.Keys(tx.pending)) {
+		if value := tx.pending[key]; value != nil {
+			ops = append(ops, clientv3.OpPut(key, string(value)))
+		} else {
+			ops = append(ops, clientv3.OpDelete(key))
+		}
+	}
+	return ops
+}
+
+// compare adds a comparison for a key or a prefix that has none yet. All reads are of
+// one revision, so that a second one would say the same.
+func (tx *transaction) compare(key string, c clientv3.Cmp) {
+	if tx.compared[key] {
+		return
+	}
+	if tx.compared == nil {
+		tx.compared = map[string]bool{}
+	}
+	tx.compared[key] = true
+	tx.compares = append(tx.compares, c)
+}
+
+// gone tells whether a key is below a prefix that is to be removed.
+func (tx *transaction) gone(key string) bool {
+	return slices.ContainsFunc(tx.removed, func(prefix string) bool { return strings.HasPrefix(key, prefix) })
+}
+
 // get reads one key; ok is false when it is not there.
 func (tx *transaction) get(key string) (value []byte, ok bool, err error) {
+	if value, ok := tx.pending[key]; ok {
+		return value, value != nil, nil
+	}
+	if tx.gone(key) {
+		return nil, false, nil
+	}
 	answer, err := tx.read(key)
 	if err != nil {
 		return nil, false, err
 	}
 	if len(answer.Kvs) == 0 {
-		tx.compares = append(tx.compares, clientv3.Compare(clientv3.ModRevision(key), "=", 0))
+		tx.compare(key, clientv3.Compare(clientv3.ModRevision(key), "=", 0))
 		return nil, false, nil
 	}
 	kv := answer.Kvs[0]
-	tx.compares = append(tx.compares, clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision))
+	tx.compare(key, clientv3.Compare(clientv3.ModRevision(key), "=", kv.ModRevision))
 	return kv.Value, true, nil
 }
 
@@ -103,34 +152,90 @@ func (tx *transaction) list(prefix string) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	unchanged := clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", tx.revision+1)
-	tx.compares = append(tx.compares, unchanged)
-	values := make([][]byte, len(answer.Kvs))
-	for i, kv := range answer.Kvs {
-		values[i] = kv.Value
+	tx.compareRange(prefix)
+	all := map[string][]byte{}
+	for _, kv := range answer.Kvs {
+		if !tx.gone(string(kv.Key)) {
+			all[string(kv.Key)] = kv.Value
+		}
+	}
+	tx.overlay(prefix, all)
+	values := make([][]byte, 0, len(all))
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		values = append(values, all[key])
 	}
 	return values, nil
 }
 
+// overlay applies what is pending below a prefix.
+func (tx *transaction) overlay(prefix string, all map[string][]byte) {
+	for key, value := range tx.pending {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		if value == nil {
+			delete(all, key)
+		} else {
+			all[key] = value
+		}
+	}
+}
+
+func (tx *transaction) compareRange(prefix string) {
+	tx.compare(prefix, clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", tx.revision+1))
+}
+
 // count counts the keys below a prefix, which ends in a slash.
 func (tx *transaction) count(prefix string) (int, error) {
+	if len(tx.removed) > 0 {
+		values, err := tx.list(prefix)
+		return len(values), err
+	}
 	answer, err := tx.read(prefix, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil {
 		return 0, err
 	}
-	tx.compares = append(tx.compares, clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", tx.revision+1))
-	return int(answer.Count), nil
+	tx.compareRange(prefix)
+	n := int(answer.Count)
+	for key, value := range tx.pending {
+		if !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		stored, err := tx.read(key, clientv3.WithCountOnly())
+		if err != nil {
+			return 0, err
+		}
+		n -= int(stored.Count)
+		if value != nil {
+			n++
+		}
+	}
+	return n, nil
 }
 
-func (tx *transaction) put(key string, value []byte) {
-	tx.writes = append(tx.writes, clientv3.OpPut(key, string(value)))
-}
+func (tx *transaction) put(key string, value []byte) { tx.write(key, value) }
 
 // remove deletes a key, or with a slash at the end everything below it.
 func (tx *transaction) remove(key string) {
-	if strings.HasSuffix(key, "/") {
-		tx.writes = append(tx.writes, clientv3.OpDelete(key, clientv3.WithPrefix()))
+	if !strings.HasSuffix(key, "/") {
+		tx.write(key, nil)
 		return
 	}
-	tx.writes = append(tx.writes, clientv3.OpDelete(key))
+	for pending := range tx.pending {
+		if strings.HasPrefix(pending, key) {
+			delete(tx.pending, pending)
+		}
+	}
+	tx.removed = append(tx.removed, key)
+}
+
+func (tx *transaction) write(key string, value []byte) {
+	if value == nil && tx.gone(key) {
+		delete(tx.pending, key)
+		return
+	}
+	if tx.pending == nil {
+		tx.pending = map[string][]byte{}
+	}
+	tx.pending[key] = value
 }

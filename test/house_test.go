@@ -22,6 +22,7 @@ var rooms = map[string][]string{
 	"api":                 {"", "control"},
 	"api/wire":            {""},
 	"api/sigv4":           {""},
+	"cloudshell":          {"", "control"},
 	"control":             {""},
 	"state":               {""},
 	"results":             {""},

@@ -49,6 +49,7 @@ func commands() []command {
 			{name: "delete", summary: "remove one", run: mirrorDelete},
 		}},
 		{name: "receive", summary: "receive mirrored packets: pcapng, a tap device or a summary", run: receiveMirror},
+		{name: "password", summary: "hash a password for the configuration", run: password},
 		{name: "detach", summary: "take what a stopped server left out of the kernel", run: detach},
 		{name: "version", summary: "print the version", run: printVersion},
 	}

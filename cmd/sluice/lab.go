@@ -21,8 +21,9 @@ import (
 // The addresses of a lab's server: those of the contract, since a lab stands in
 // for a host of its own.
 const (
-	labAPI   = daemon.DefaultListen
-	labAdmin = daemon.DefaultAdmin
+	labAPI        = daemon.DefaultListen
+	labAdmin      = daemon.DefaultAdmin
+	labCloudShell = "127.0.0.1:8029"
 )
 
 // defaultLabDir is the default of --dir.
@@ -36,7 +37,7 @@ const labOwner = "/run/sluice-lab.owner"
 const serverStop = 15 * time.Second
 
 func newLabConfig(dir string) labConfig {
-	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin, Owner: labOwner}
+	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin, CloudShell: labCloudShell, Owner: labOwner}
 }
 
 // labFlags reads the command line that the lab's verbs share.

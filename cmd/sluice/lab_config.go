@@ -17,6 +17,8 @@ type labConfig struct {
 	API     string // host:port
 	Admin   string // host:port
 	Owner   string // path of the owner's record; "" where the names follow from Dir
+	// CloudShell is host:port of CloudShell's front door; "" leaves it out.
+	CloudShell string
 }
 
 // labDevice is one interface of the configuration.
@@ -38,12 +40,39 @@ func (c labConfig) Devices() []labDevice {
 	return append(hosts, gateway...)
 }
 
+// labApp is one App of the lab's blueprint.
+type labApp struct{ Name, Netns string }
+
+// Apps are the three hosts of the lab.
+func (c labConfig) Apps() []labApp {
+	return []labApp{{"client", c.Network.Client}, {"server", c.Network.Server}, {"sensor", c.Network.Sensor}}
+}
+
+// labPassword is what CloudShell's examples log on with. The lab's door is open on
+// loopback alone.
+const labPassword = "admin"
+
+// PasswordHash is the hash of the only user's password.
+func (c labConfig) PasswordHash() (string, error) { return hashPassword(labPassword) }
+
 const labConfigText = `# The server of a lab. Start it with: sluice serve --config {{.ConfigFile}}
 region: eu-west-1
 account_id: "000000000000"
 state_dir: {{quote .StateDir}}
 api: {listen: {{quote .API}}}
 admin: {listen: {{quote .Admin}}}
+{{- if .CloudShell}}
+cloudshell: # log on as admin with the password admin, in the domain Global
+  listen: {{quote .CloudShell}}
+  users:
+    - {name: admin, password_hash: {{quote .PasswordHash}}, admin: true}
+  blueprints:
+    - name: Lab
+      apps: # shared: several sandboxes may have them at once
+{{- range .Apps}}
+        - {name: {{quote .Name}}, instance: {{quote .Netns}}, shared: true}
+{{- end}}
+{{- end}}
 flow_table: {max_flows: 65536}
 interfaces: # one instance for each namespace; the gateway forwards, so it carries firewalls
 {{- range .Devices}}

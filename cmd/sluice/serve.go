@@ -99,6 +99,14 @@ func checkConfig(config daemon.Config, path string, inv *inventory.Inventory) er
 		if _, err := loadCertificate(config.API.TLS); err != nil {
 			return err
 		}
+		if c := config.CloudShell; c != nil {
+			if _, err := loadCertificate(c.TLS); err != nil {
+				return err
+			}
+			if err := checkBlueprints(c); err != nil {
+				return err
+			}
+		}
 		return inv.Load()
 	}()
 	if err != nil && path != "" {

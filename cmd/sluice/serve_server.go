@@ -36,6 +36,8 @@ type server struct {
 	credentials daemon.Credentials
 	tokenKey    []byte
 	api, admin  net.Listener
+	cloudshell  net.Listener // nil: off
+	webAPI      net.Listener // of CloudShell's REST variant; nil: off
 	store       *state.Store
 	datapath    *datapath.Datapath
 
@@ -143,10 +145,7 @@ func (v *server) listen() error {
 	if a, ok := v.admin.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
 		v.log.Warn("the admin endpoint asks nobody for credentials and listens beyond loopback", "address", a.String())
 	}
-	if v.config.CloudShell != nil {
-		v.log.Warn("cloudshell is configured, and this version has no CloudShell front door", "address", v.config.CloudShell.Listen)
-	}
-	return nil
+	return v.listenCloudShell()
 }
 
 // closeListener closes a listener that its HTTP server may have closed already.
@@ -190,6 +189,8 @@ func (v *server) wire() {
 		Quotas:            quotas(v.config.Limits),
 		TargetGroups:      targetGroups(v.config),
 		Resolvers:         resolvers(v.config),
+		Blueprints:        blueprints(v.config.CloudShell),
+		CloudProvider:     cloudProvider(v.config.CloudShell),
 		Logger:            v.log,
 		Observer:          v.requests,
 		OperationDeadline: v.config.Operations.Deadline,
@@ -214,6 +215,9 @@ func (v *server) serve(ctx context.Context, s *shell) error {
 	case <-v.controller.Ready():
 		v.awaitAgent(doors.ctx)
 		doors.start("API", v.serveAPI)
+		if v.cloudshell != nil {
+			doors.start("CloudShell", v.serveCloudShell)
+		}
 		v.ready.Store(true)
 		if err := v.announce(s); err != nil {
 			doors.fail(err)
@@ -248,7 +252,11 @@ func (v *server) awaitAgent(ctx context.Context) {
 
 // announce prints the one line that says that the server is ready.
 func (v *server) announce(s *shell) error {
-	if _, err := fmt.Fprintf(s.stdout, "ready: API %s, admin %s\n", v.endpointURL(), endpointURL(v.admin, false)); err != nil {
+	line := fmt.Sprintf("ready: API %s, admin %s", v.endpointURL(), endpointURL(v.admin, false))
+	if v.cloudshell != nil {
+		line += ", CloudShell " + endpointURL(v.cloudshell, v.config.CloudShell.TLS != nil)
+	}
+	if _, err := fmt.Fprintln(s.stdout, line); err != nil {
 		return fmt.Errorf("say that the server is ready: %w", err)
 	}
 	return daemon.NotifyReady()

@@ -30,11 +30,11 @@ import (
 func testLab(t *testing.T) labConfig {
 	t.Helper()
 	requireRoot(t)
-	ports, err := freeAddresses(2)
+	ports, err := freeAddresses(3)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := labConfig{Dir: filepath.Join(t.TempDir(), "lab"), API: ports[0], Admin: ports[1],
+	config := labConfig{Dir: filepath.Join(t.TempDir(), "lab"), API: ports[0], Admin: ports[1], CloudShell: ports[2],
 		Network: testnet.Lab("cmd-" + strconv.Itoa(os.Getpid()) + "-")}
 	t.Cleanup(func() {
 		if err := removeLab(config); err != nil {
@@ -129,7 +129,7 @@ func metric(t *testing.T, text, series string) float64 {
 func TestAServerFromItsStartToItsEnd(t *testing.T) {
 	config := testLab(t)
 	server := startTestServer(t, config)
-	if want := "ready: API http://" + config.API + ", admin http://" + config.Admin; server.ready != want {
+	if want := "ready: API http://" + config.API + ", admin http://" + config.Admin + ", CloudShell http://" + config.CloudShell; server.ready != want {
 		t.Errorf("ready line %q, want %q", server.ready, want)
 	}
 	if code, body := httpGet(t, "http://"+config.Admin+"/readyz"); code != http.StatusOK {
@@ -287,6 +287,8 @@ func TestCheckNamesWhatIsWrongAndChangesNothing(t *testing.T) {
 		{"interfaces: [{device: eth0, netns: nope}]\n", "nope does not exist"},
 		{"flow_table: {max_flows: 100}\n", "max_flows: 100"},
 		{"api: {tls: {certificate: /none.pem, key: /none.key}}\n", "/none.pem"},
+		{"cloudshell: {listen: ':0', tls: {certificate: /none.pem, key: /none.key}}\n", "/none.pem"},
+		{"cloudshell: {listen: ':0', blueprints: [{name: b, apps: [{name: a, instance: i, inbound_ports: http}]}]}\n", "inbound_ports: The value 'http' is not a valid ports rule"},
 	} {
 		file := filepath.Join(dir, "sluice.yaml")
 		if err := os.WriteFile(file, []byte("state_dir: "+dir+"/state\n"+c.text), 0o600); err != nil {

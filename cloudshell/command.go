@@ -1,0 +1,169 @@
+package cloudshell
+
+import (
+	"context"
+	"strings"
+
+	"sluice"
+	"sluice/control"
+)
+
+// The commands of the cloud provider, and their only input.
+const (
+	createMirroring = "CreateTrafficMirroring"
+	removeMirroring = "RemoveTrafficMirroring"
+	requestInput    = "request"
+)
+
+// codeNoCommand is the error of a command that its target doesn't have.
+const codeNoCommand = 101
+
+// command is one of the cloud provider resource.
+type command struct {
+	name, display, description string
+	run                        func(ctx context.Context, d *Door, u control.SandboxUser, sandboxID, request string) (string, error)
+}
+
+func commands() []command {
+	return []command{
+		{createMirroring, "Create Traffic Mirroring", "Mirrors the traffic of network interfaces to others", runCreateMirroring},
+		{removeMirroring, "Remove Traffic Mirroring", "Removes traffic mirroring sessions of the sandbox", runRemoveMirroring},
+	}
+}
+
+// prepared is a command that passed all checks but its driver's.
+type prepared struct {
+	command   command
+	sandboxID string
+	request   string
+}
+
+// prepare makes the checks of ExecuteCommand in CloudShell's order: sandbox, target,
+// command, input.
+func (d *Door) prepare(ctx context.Context, c *call) (prepared, error) {
+	var none prepared
+	s, err := d.Backend.Sandbox(ctx, c.user, c.sandboxID())
+	if err != nil {
+		return none, err
+	}
+	if s.Status != control.SandboxStarted {
+		return none, faultf(control.SandboxErrorGeneral, "The command can't run: the reservation has ended (reservation '%s' is in status %s)", s.ID, s.Status)
+	}
+	target, kind := c.params.value("targetName"), c.params.value("targetType")
+	if !strings.EqualFold(kind, "Resource") {
+		return none, faultf(control.SandboxErrorNotFound, "%s '%s' was not found; commands are the cloud provider's, with targetType Resource and targetName %s", cut(kind), cut(target), d.Provider)
+	}
+	name := c.params.value("commandName")
+	if !strings.EqualFold(target, d.Provider) {
+		if _, err := d.Backend.Resource(ctx, c.user, target); err != nil {
+			return none, err
+		}
+		return none, faultf(codeNoCommand, "Command '%s' does not exist on resource '%s'", cut(name), cut(target))
+	}
+	p := prepared{sandboxID: s.ID}
+	for _, known := range commands() {
+		if known.name == name {
+			p.command = known
+		}
+	}
+	if p.command.run == nil {
+		return none, faultf(codeNoCommand, "Command '%s' does not exist on resource '%s'", cut(name), d.Provider)
+	}
+	found := false
+	for _, input := range c.params.list("commandInputs") {
+		if input.value("Name") == requestInput {
+			p.request, found = input.value("Value"), true
+		}
+	}
+	if !found || strings.TrimSpace(p.request) == "" {
+		return none, faultf(control.SandboxErrorGeneral, "Command '%s' wants the input '%s'", name, requestInput)
+	}
+	return p, nil
+}
+
+// launch begins a prepared command. Where output is wanted, what it ends with goes to
+// the output of the sandbox.
+func (d *Door) launch(ctx context.Context, c *call, p prepared, id string, output bool) (*flight, error) {
+	return d.flights.start(ctx, c.key, id, func(ctx context.Context) (string, error) {
+		text, err := p.command.run(ctx, d, c.user, p.sandboxID, p.request)
+		message := p.command.name + ": " + text
+		if err != nil {
+			f := d.faultOf(p.command.name, err, control.SandboxErrorDriver)
+			message, err = p.command.name+" failed: "+f.message, f
+		}
+		if output {
+			if failure := d.Backend.WriteMessage(ctx, c.user, p.sandboxID, message); failure != nil {
+				d.Logger.Error("output of a command is lost", "command", p.command.name, "sandbox", p.sandboxID, "error", failure)
+			}
+		}
+		return text, err
+	})
+}
+
+func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
+	p, err := d.prepare(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.launch(ctx, c, p, "", strings.EqualFold(strings.TrimSpace(c.params.value("printOutput")), "true"))
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-f.done:
+	case <-ctx.Done(): // the caller is gone; the command is not
+		return nil, faultf(control.SandboxErrorGeneral, "The connection ended")
+	}
+	c.delivered = func() { d.flights.forget(c.key, f) }
+	if f.err != nil {
+		return nil, f.err
+	}
+	if f.text == "" {
+		return newInfo("CommandExecutionCompletedResultInfo", "Output", ""), nil
+	}
+	i := newInfo("CommandExecutionCompletedResultInfo")
+	i.leaf("Output", f.text)
+	return i, nil
+}
+
+// enqueueCommand answers at once; how the command ends is told in the output of the
+// sandbox.
+func enqueueCommand(ctx context.Context, d *Door, c *call) (*info, error) {
+	p, err := d.prepare(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := d.launch(ctx, c, p, sluice.NewUUID(), true)
+	if err != nil {
+		return nil, err
+	}
+	return newInfo("CommandExecutionIdResponseInfo", "Id", f.id), nil
+}
+
+func runCreateMirroring(ctx context.Context, d *Door, u control.SandboxUser, sandboxID, request string) (string, error) {
+	actions, cause, err := parseCreateRequest(request)
+	if err != nil {
+		return "", err
+	}
+	var results []control.MirroringResult
+	if cause != "" {
+		for _, a := range actions {
+			results = append(results, control.MirroringResult{ActionID: a.ActionID, Info: cause, Error: cause})
+		}
+	} else if results, err = d.Backend.CreateMirroring(ctx, u, sandboxID, actions); err != nil {
+		return "", err
+	}
+	return driverResponse(createMirroring, results), nil
+}
+
+func runRemoveMirroring(ctx context.Context, d *Door, u control.SandboxUser, sandboxID, request string) (string, error) {
+	actions, err := parseRemoveRequest(request)
+	if err != nil {
+		return "", err
+	}
+	results, err := d.Backend.RemoveMirroring(ctx, u, sandboxID, actions)
+	if err != nil {
+		return "", err
+	}
+	return driverResponse(removeMirroring, results), nil
+}

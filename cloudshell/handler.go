@@ -1,0 +1,261 @@
+package cloudshell
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/control"
+)
+
+// Recommended settings of the http.Server around the handlers. There is no time-out for
+// answers: clients repeat a command whose connection ends, so it has to stay open
+// while one runs, and a connection between calls has to live for minutes.
+const (
+	ReadHeaderTimeout = 10 * time.Second
+	ReadTimeout       = 60 * time.Second
+	IdleTimeout       = 5 * time.Minute
+	MaxHeaderBytes    = 64 << 10
+)
+
+// maxAnonymousBody is the largest body of a request without a valid token, in bytes: a
+// log-on is no larger.
+const maxAnonymousBody = 64 << 10
+
+// The paths of operations: of the Automation API, and of the REST variant, whose
+// clients send two slashes.
+const (
+	automationPath = "/ResourceManagerApiService/"
+	loginPath      = "/Api/Auth/Login"
+	webAPIPath     = "/Api/RmApi/"
+)
+
+var operationPattern = regexp.MustCompile(`^[A-Za-z0-9_]{1,100}$`)
+
+// AutomationHandler answers the Automation API: XML over HTTP. Errors of the API have
+// status 200, which is what clients read; a token that isn't valid has 401.
+func (d *Door) AutomationHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, ok := operationOf(r.URL.Path, automationPath)
+		token := authorizationToken(r.Header.Get("Authorization"))
+		d.serve(w, r, name, ok, token, func(c *call, body []byte) error {
+			var err error
+			if c.params, err = parseXML(body); err != nil {
+				return faultf(control.SandboxErrorGeneral, "%s", err)
+			}
+			if c.params.name != name {
+				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, c.params.name)
+			}
+			return nil
+		})
+	})
+}
+
+// WebAPIHandler answers the REST variant: JSON in, the envelope of the Automation API
+// out. Both know each other's tokens.
+func (d *Door) WebAPIHandler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		path := strings.Replace(r.URL.Path, "//", "/", 1)
+		if strings.EqualFold(strings.TrimSuffix(path, "/"), loginPath) {
+			d.serveLogin(w, r)
+			return
+		}
+		name, ok := operationOf(path, webAPIPath)
+		d.serve(w, r, name, ok, bearerToken(r.Header.Get("Authorization")), func(c *call, body []byte) error {
+			value, err := parseJSON(body)
+			if err != nil {
+				return faultf(control.SandboxErrorGeneral, "The body is not valid JSON: %s", err)
+			}
+			if _, ok := value.(*jsonObject); !ok {
+				return faultf(control.SandboxErrorGeneral, "The body is not a JSON object")
+			}
+			c.params = elementOf(name, value)
+			return nil
+		})
+	})
+}
+
+// operationOf cuts the operation out of a path.
+func operationOf(path, prefix string) (string, bool) {
+	name, ok := strings.CutPrefix(path, prefix)
+	name = strings.TrimSuffix(name, "/")
+	return name, ok && operationPattern.MatchString(name)
+}
+
+// serve answers one request whose body decode reads.
+func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, token string, decode func(*call, []byte) error) {
+	started := d.Clock()
+	c := &call{operation: name, token: token, dates: datesOf(r.Header), address: clientAddress(r)}
+	limit := d.MaxBody
+	if _, ok := d.tokens.user(token, started); !ok {
+		limit = min(limit, maxAnonymousBody)
+	}
+	body, err := readBody(w, r, limit)
+	switch {
+	case err != nil:
+	case !known:
+		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", r.URL.Path)
+	case r.Method != http.MethodPost:
+		err = faultf(control.SandboxErrorGeneral, "Operation '%s' is called with POST", name)
+	default:
+		err = decode(c, body)
+	}
+	var text string
+	var f *fault
+	if err != nil {
+		f = d.faultOf(name, err, control.SandboxErrorGeneral)
+		text = failed(c.operation, f.code, f.message)
+	} else {
+		c.key = requestKey(c, body)
+		text, f = d.answer(r.Context(), c)
+	}
+	status := http.StatusOK
+	// Python's urllib would show the status and hide the text.
+	if f != nil && f.unauthorized && !strings.HasPrefix(r.UserAgent(), "Python-urllib/") {
+		status = http.StatusUnauthorized
+	}
+	d.observe(c, f, started)
+	if err := write(w, status, "text/xml; charset=utf-8", text); err != nil || r.Context().Err() != nil {
+		d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
+	} else if c.delivered != nil {
+		c.delivered()
+	}
+}
+
+// serveLogin is the log-on of the REST variant. Its answer is a JSON string.
+func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
+	started := d.Clock()
+	c := &call{operation: "Logon", address: clientAddress(r)}
+	refuse := func(f *fault) {
+		d.observe(c, f, started)
+		d.logWrite(write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
+	}
+	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody))
+	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
+		err = faultf(control.SandboxErrorGeneral, "Log on with PUT")
+	}
+	if err != nil {
+		refuse(d.faultOf(c.operation, err, control.SandboxErrorGeneral))
+		return
+	}
+	value, err := parseJSON(body)
+	o, ok := value.(*jsonObject)
+	if err != nil || !ok {
+		refuse(faultf(control.SandboxErrorGeneral, "The body is not a JSON object"))
+		return
+	}
+	fields := map[string]string{}
+	for _, key := range o.keys {
+		if s, ok := o.values[key].(string); ok {
+			fields[strings.ToLower(key)] = s
+		}
+	}
+	token, _, err := d.logOn(r.Context(), c.address, credentials{fields["username"], fields["password"], fields["token"], fields["domain"]})
+	if err != nil {
+		refuse(d.faultOf(c.operation, err, control.SandboxErrorGeneral))
+		return
+	}
+	quoted, err := json.Marshal(token)
+	if err != nil { // never of a string
+		refuse(d.faultOf(c.operation, err, control.SandboxErrorGeneral))
+		return
+	}
+	d.observe(c, nil, started)
+	d.logWrite(write(w, http.StatusOK, "application/json; charset=utf-8", string(quoted)))
+}
+
+func (d *Door) logWrite(err error) {
+	if err != nil {
+		d.Logger.Debug("answer not delivered", "error", err)
+	}
+}
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit)
+	case err != nil:
+		return nil, faultf(control.SandboxErrorGeneral, "The body can't be read: %s", err)
+	}
+	return body, nil
+}
+
+// write sends an answer whole. Clients are told its length, and nothing is cached.
+func write(w http.ResponseWriter, status int, contentType, text string) error {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(text)))
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+// observe tells the observer and the log; neither is told what a caller made up.
+func (d *Door) observe(c *call, f *fault, started time.Time) {
+	name, code := "", "OK"
+	for _, o := range operations() {
+		if o.name == c.operation {
+			name = o.name
+		}
+	}
+	if f != nil {
+		code = strconv.Itoa(f.code)
+		d.Logger.Info("request failed", "operation", c.operation, "user", c.user.Name, "client", c.address, "code", code, "error", f.message)
+	} else {
+		d.Logger.Debug("request", "operation", c.operation, "user", c.user.Name, "client", c.address)
+	}
+	if d.Observer != nil {
+		d.Observer(name, code, d.Clock().Sub(started))
+	}
+}
+
+// authorizationToken reads "MachineName=host:port;Token=...". Before a log-on the token
+// is empty, or null.
+func authorizationToken(header string) string {
+	for field := range strings.SplitSeq(header, ";") {
+		key, value, _ := strings.Cut(field, "=")
+		if strings.EqualFold(strings.TrimSpace(key), "Token") {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func bearerToken(header string) string {
+	scheme, token, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+func clientAddress(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}
+
+func requestKey(c *call, body []byte) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d:%s,%s,", len(c.token), c.token, c.operation)
+	h.Write(body)
+	return string(h.Sum(nil))
+}

@@ -1,0 +1,143 @@
+package cloudshell
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"sluice"
+	"sluice/control"
+)
+
+// The errors of a log-on. Which of name and password is wrong is nobody's business.
+const (
+	codeLogon    = 100
+	codePassword = 118
+)
+
+// maxHashing bounds the passwords that are compared at a time: each takes a processor
+// for a tenth of a second.
+const maxHashing = 2
+
+// credentials are what a log-on brings: name and password, or the token of a session.
+type credentials struct{ name, password, token, domain string }
+
+func logon(ctx context.Context, d *Door, c *call) (*info, error) {
+	return d.logonInfo(ctx, c, credentials{c.params.value("username"), c.params.value("password"), "", c.params.value("domainName")})
+}
+
+func secureLogon(ctx context.Context, d *Door, c *call) (*info, error) {
+	token := c.params.value("token")
+	if token == "" {
+		return nil, faultf(codeLogon, "Logon failed: the token is empty")
+	}
+	return d.logonInfo(ctx, c, credentials{token: token, domain: c.params.value("domainName")})
+}
+
+func (d *Door) logonInfo(ctx context.Context, c *call, k credentials) (*info, error) {
+	token, u, err := d.logOn(ctx, c.address, k)
+	if err != nil {
+		return nil, err
+	}
+	c.user = u
+	admin := strconv.FormatBool(u.Admin)
+	i := newInfo("LogonResponseInfo")
+	// The id of a domain follows from its name: it has no other state.
+	_, digits, _ := strings.Cut(sluice.DeriveID("domain", strings.ToLower(u.Domain)), "-")
+	id := "c0de0000-0000-4000-8000-" + digits[:12]
+	i.empty("Domain", "Name", u.Domain, "Description", "", "DomainId", id)
+	i.empty("User", "Name", u.Name, "Email", "", "IsAdmin", admin, "IsActive", "true", "IsDomainAdmin", admin, "DomainName", u.Domain)
+	i.empty("Token", "Token", token)
+	return i, nil
+}
+
+// logOn checks credentials and makes a token. Who has failed before waits.
+func (d *Door) logOn(ctx context.Context, address string, k credentials) (string, control.SandboxUser, error) {
+	var none control.SandboxUser
+	if k.token != "" {
+		u, ok := d.tokens.user(k.token, d.Clock())
+		if !ok {
+			return "", none, faultf(codeLogon, "Logon failed: the token is not valid or has expired")
+		}
+		return d.enter(d.users[strings.ToLower(u.Name)], k.domain)
+	}
+	keys := []string{"user " + strings.ToLower(cut(k.name)), "address " + address}
+	if err := d.slowDown(ctx, d.throttle.delay(d.Clock(), keys...)); err != nil {
+		return "", none, err
+	}
+	u, known := d.users[strings.ToLower(k.name)]
+	hash := d.nobody
+	if known {
+		hash = []byte(u.PasswordHash)
+	}
+	select {
+	case d.hashing <- struct{}{}:
+	case <-ctx.Done():
+		return "", none, ctx.Err()
+	}
+	err := bcrypt.CompareHashAndPassword(hash, []byte(k.password))
+	<-d.hashing
+	if err != nil || !known {
+		d.throttle.failed(d.Clock(), keys...)
+		return "", none, faultf(codePassword, "Logon failed: the user name or the password is incorrect")
+	}
+	d.throttle.succeeded(keys...)
+	return d.enter(u, k.domain)
+}
+
+// enter makes a token of a user in a domain.
+func (d *Door) enter(u User, domain string) (string, control.SandboxUser, error) {
+	if domain == "" {
+		domain = d.Domain
+	}
+	domains := u.Domains
+	if domains == nil {
+		domains = []string{d.Domain}
+	}
+	for _, own := range domains {
+		if strings.EqualFold(own, domain) {
+			user := control.SandboxUser{Name: u.Name, Domain: own, Admin: u.Admin}
+			return d.tokens.issue(user, d.Clock()), user, nil
+		}
+	}
+	return "", control.SandboxUser{}, faultf(codeLogon, "Domain '%s' doesn't exist or the user is not its member.", cut(domain))
+}
+
+// slowDown waits, while not too many others do.
+func (d *Door) slowDown(ctx context.Context, delay time.Duration) error {
+	if delay == 0 {
+		return nil
+	}
+	select {
+	case d.waiting <- struct{}{}:
+		defer func() { <-d.waiting }()
+	default:
+		return faultf(codeLogon, "Logon failed: too many log-ons have failed; try again in a minute")
+	}
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func logoff(_ context.Context, d *Door, c *call) (*info, error) {
+	d.tokens.revoke(c.token)
+	return nil, nil
+}
+
+// maxEcho bounds what messages and keys repeat of a request, in bytes.
+const maxEcho = 256
+
+func cut(s string) string {
+	if len(s) > maxEcho {
+		return strings.ToValidUTF8(s[:maxEcho], "") + "..."
+	}
+	return s
+}
