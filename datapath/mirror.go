@@ -242,8 +242,11 @@ func (m *mirroring) addPaths(sources []sluice.MirrorSource) {
 				if t = t.Unmap(); t.Is4() {
 					from = s.IPv4
 				}
-				if t.IsValid() && from.IsValid() {
+				switch {
+				case t.IsValid() && from.IsValid():
 					m.paths[mirrorPath{Src: words(from), Dst: words(t)}] = true
+				case t.IsValid(): // the route chooses the source
+					m.paths[mirrorPath{Dst: words(t)}] = true
 				}
 			}
 		}

@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -29,9 +30,12 @@ const (
 // helperMTU is the largest that a veth takes.
 const helperMTU = 65535
 
-// helperName is what the names of this installation's helper devices begin with.
+// helperName is what the names of this installation's helper devices begin with. It
+// follows from the pin directory: it is the same for every table that comes and goes
+// there, and says nothing of the mark of copies, which is a secret.
 func (t *mirrorTable) helperName() string {
-	return fmt.Sprintf("%s%06x-", sluice.MirrorDevicePrefix, t.mark&0xffffff)
+	sum := sha256.Sum256([]byte(filepath.Clean(t.dir)))
+	return fmt.Sprintf("%s%x-", sluice.MirrorDevicePrefix, sum[:3])
 }
 
 // helper makes the helper devices of a namespace if they are not in place, and returns

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"strconv"
 
 	"sluice"
@@ -144,16 +145,19 @@ func resolveSession(tx *transaction, n sluice.TrafficMirrorSession, q sluice.Mir
 // requireSource checks what a source allows: it is no target, the number is free,
 // and there is room for a session.
 func requireSource(tx *transaction, n sluice.TrafficMirrorSession, q sluice.MirrorQuotas) error {
-	targets, err := loadAll[string](tx, targetUsePrefix+url.PathEscape(n.NetworkInterfaceID)+"/")
-	if err != nil {
-		return err
-	}
-	if len(targets) > 0 {
-		return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue", "%s is in use by target %s", n.NetworkInterfaceID, targets[0])
-	}
 	uses, err := sessionUses(tx, "source", n.NetworkInterfaceID)
 	if err != nil {
 		return err
+	}
+	// A target made on a source that is one already bars no change of its sessions.
+	if !slices.ContainsFunc(uses, func(u sessionUse) bool { return u.SessionID == n.ID }) {
+		targets, err := loadAll[string](tx, targetUsePrefix+url.PathEscape(n.NetworkInterfaceID)+"/")
+		if err != nil {
+			return err
+		}
+		if len(targets) > 0 {
+			return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue", "%s is in use by target %s", n.NetworkInterfaceID, targets[0])
+		}
 	}
 	others := 0
 	for _, u := range uses {

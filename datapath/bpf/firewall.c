@@ -140,6 +140,14 @@ __noinline int admit(struct __sk_buff *skb, const struct packet *p, const struct
 	return PASS;
 }
 
+/* is_copy tells a copy that leaves for its target: it is no traffic of the source (AWS
+ * does not filter them either). The mark alone is not enough, should anybody guess it. */
+static __always_inline int is_copy(const struct __sk_buff *skb, const struct packet *p)
+{
+	return !at_ingress && copy_mark && skb->mark == copy_mark && p->key.protocol == PROTO_UDP &&
+	       p->key.dport == 4789 && p->fragment == FRAGMENT_NONE;
+}
+
 SEC("tc")
 int firewall(struct __sk_buff *skb)
 {
@@ -153,8 +161,7 @@ int firewall(struct __sk_buff *skb)
 			skb->mark = 0;
 			return PASS;
 		}
-	} else if ((copy_mark && skb->mark == copy_mark) || counted_at_ingress(skb)) {
-		/* Copies are no traffic of the source (AWS does not filter them either). */
+	} else if (counted_at_ingress(skb)) {
 		return PASS;
 	}
 	switch (parse(skb, &p)) {
@@ -163,6 +170,8 @@ int firewall(struct __sk_buff *skb)
 	case PARSED_INVALID:
 		return drop(VERDICT_INVALID, &p);
 	}
+	if (is_copy(skb, &p))
+		return PASS;
 	pol = policy_in_force();
 	if (!pol)
 		return DROP;

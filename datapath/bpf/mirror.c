@@ -104,7 +104,7 @@ int mirror(struct __sk_buff *skb)
 	if (parsed == PARSED_OTHER || p.end == 0)
 		return NEXT;
 	ports = has_ports(&p, parsed);
-	if (is_never_mirrored(&p, ports))
+	if (is_never_mirrored(&p, ports) || (parsed == PARSED && quotes_copy(skb, &p)))
 		return NEXT;
 	session = session_of(src, &p, ports);
 	if (session < SESSIONS_PER_SOURCE)

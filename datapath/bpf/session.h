@@ -35,6 +35,47 @@ static __always_inline int is_service(__u8 family, const __u64 *a)
 	       a[1] == pair(0, bpf_htonl(0x250)) || a[1] == pair(0, bpf_htonl(0x251));
 }
 
+/* is_path tells the outer addresses of copies that this host sends. Where a source has
+ * no address, the route chooses one, and the target alone tells them. */
+static __always_inline int is_path(struct path *k)
+{
+	if (bpf_map_lookup_elem(&paths, k))
+		return 1;
+	k->src[0] = 0;
+	k->src[1] = 0;
+	return bpf_map_lookup_elem(&paths, k) != NULL;
+}
+
+/* quotes_copy tells an ICMP error about one of our copies, such as a target sends where
+ * nobody listens. Its own copy would be answered likewise, without end. */
+__noinline int quotes_copy(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 h[10], l3, l4, ports;
+	struct path k = {};
+
+	if (!p || !p->icmp_error)
+		return 0;
+	l3 = p->l4 + 8;
+	if (p->key.family == FAMILY_IPV4) {
+		if (bpf_skb_load_bytes(skb, l3, h, 20) || (h[0] & 0xf0) != 0x40 || (h[2] >> 8 & 0xff) != PROTO_UDP)
+			return 0;
+		l4 = l3 + ((h[0] & 0xf) << 2);
+		set_ipv4(k.src, h[3]);
+		set_ipv4(k.dst, h[4]);
+	} else {
+		if (bpf_skb_load_bytes(skb, l3, h, 40) || (h[0] & 0xf0) != 0x60 || (h[1] >> 16 & 0xff) != PROTO_UDP)
+			return 0;
+		l4 = l3 + 40;
+		k.src[0] = pair(h[2], h[3]);
+		k.src[1] = pair(h[4], h[5]);
+		k.dst[0] = pair(h[6], h[7]);
+		k.dst[1] = pair(h[8], h[9]);
+	}
+	if (bpf_skb_load_bytes(skb, l4, &ports, 4) || bpf_ntohs(ports >> 16) != PORT_VXLAN)
+		return 0;
+	return is_path(&k);
+}
+
 /* is_never_mirrored tells of DHCP and of the services above, which no rule reaches, and
  * of copies that come from elsewhere on this host. */
 static __always_inline int is_never_mirrored(const struct packet *p, int ports)
@@ -54,7 +95,7 @@ static __always_inline int is_never_mirrored(const struct packet *p, int ports)
 			.dst = { p->key.dst[0], p->key.dst[1] },
 		};
 
-		return bpf_map_lookup_elem(&paths, &k) != NULL;
+		return is_path(&k);
 	}
 	return 0;
 }
