@@ -211,7 +211,8 @@ func TestCopiesAreNotCopied(t *testing.T) {
 		at := ipOf(f)
 		return at != 0 && f[at]>>4 == 4 && f[at+9] == 17 && f[at+22] == 4789>>8 && f[at+23] == 4789&0xff
 	}
-	// The sensor has no such port and answers, which is mirrored in its turn.
+	// The sensor has no such port and answers with an error, which quotes the copy: it
+	// must not be mirrored in its turn.
 	isAnswer := func(f []byte) bool { at := ipOf(f); return at != 0 && f[at]>>4 == 4 && f[at+9] == 1 }
 	frames := wire.take(func(f []byte) bool { return isIP(f) && !isCopy(f) && !isAnswer(f) })
 	var copies []decapsulated
@@ -219,9 +220,10 @@ func TestCopiesAreNotCopied(t *testing.T) {
 		if isCopy(c.frame) {
 			t.Fatal("a copy has been copied")
 		}
-		if !isAnswer(c.frame) {
-			copies = append(copies, c)
+		if isAnswer(c.frame) {
+			t.Fatal("an error about a copy has been copied")
 		}
+		copies = append(copies, c)
 	}
 	compare(t, frames, copies, 1500-36)
 }
