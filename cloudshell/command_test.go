@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +115,9 @@ func TestEqualRequestsAtOnceShareOneRun(t *testing.T) {
 	}
 	for range 3 {
 		<-entered
+	}
+	for d.flights.callers() < 5 { // until all have joined; the test's own deadline ends it
+		runtime.Gosched()
 	}
 	close(release)
 	wg.Wait()

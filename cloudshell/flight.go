@@ -32,10 +32,11 @@ type flights struct {
 
 // flight is a command, running or ended.
 type flight struct {
-	id   string
-	done chan struct{}
-	text string // the output; after done
-	err  error
+	id      string
+	done    chan struct{}
+	text    string // the output; after done
+	err     error
+	callers int // that start gave it to; guarded by flights.mu
 }
 
 // start runs a command to its end, whatever happens to ctx, or finds the flight that
@@ -44,6 +45,7 @@ func (f *flights) start(ctx context.Context, key, id string, run func(context.Co
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if same, ok := f.byKey[key]; ok {
+		same.callers++
 		return same, nil
 	}
 	if f.running >= maxRunning {
@@ -52,7 +54,7 @@ func (f *flights) start(ctx context.Context, key, id string, run func(context.Co
 	if f.byKey == nil {
 		f.byKey = map[string]*flight{}
 	}
-	one := &flight{id: id, done: make(chan struct{})}
+	one := &flight{id: id, done: make(chan struct{}), callers: 1}
 	f.byKey[key] = one
 	f.running++
 	f.wg.Go(func() {
@@ -93,6 +95,16 @@ func (f *flights) forget(key string, one *flight) {
 	if f.byKey[key] == one {
 		delete(f.byKey, key)
 	}
+}
+
+// callers is how many requests wait for, or have waited for, what is in flight.
+func (f *flights) callers() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, one := range f.byKey {
+		n += one.callers
+	}
+	return n
 }
 
 // wait returns when no command runs.
