@@ -40,6 +40,10 @@ type SandboxMirror struct {
 	Target  TrafficMirrorTarget
 	Filter  TrafficMirrorFilter
 	Session TrafficMirrorSession // SessionNumber 0 is the lowest that is free
+	// The members whose interfaces are the source and the target.
+	SourceInstance, TargetInstance string
+	// TargetMade tells of a mirror that was made whether its target was made with it.
+	TargetMade bool
 }
 
 // CodeSessionNumber is the Code of an error that says that a session number can't be
@@ -61,8 +65,12 @@ type PoolItem struct {
 
 // SandboxQuotas bound what sandboxes may have.
 type SandboxQuotas struct {
-	Sandboxes int // that have not ended
+	Sandboxes int // that have not ended; as many ended ones are kept
+	PerOwner  int // of Sandboxes, the same for those that ended; 0 is no bound
 	PoolItems int // of one sandbox
 	DataBytes int // of one sandbox, keys and values
-	Messages  int // of one sandbox; the oldest go
+	DataKeys  int // of one sandbox
+	// The output of one sandbox. The oldest lines go.
+	OutputBytes int
+	Messages    int
 }

@@ -39,7 +39,8 @@ type Quotas struct {
 // DefaultQuotas are twenty times those of AWS for firewalls (Network Firewall
 // quotas: 5 firewalls, 20 policies, 1,000 firewalls per policy), and those of AWS for
 // mirroring and groups (Traffic Mirroring quotas; VPC quotas). CloudShell documents none;
-// those of sandboxes keep the records of one below a megabyte.
+// those of sandboxes keep the records of one below a megabyte, and those of all, living
+// and ended, below a third of what the store may hold.
 var DefaultQuotas = Quotas{
 	Firewalls: 100, FirewallPolicies: 400, FirewallsPerPolicy: 20_000,
 	Mirror: sluice.MirrorQuotas{
@@ -47,7 +48,9 @@ var DefaultQuotas = Quotas{
 		RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10,
 	},
 	SecurityGroups: sluice.SecurityGroupQuotas{Groups: 2500, RulesPerGroup: 60},
-	Sandboxes:      sluice.SandboxQuotas{Sandboxes: 1000, PoolItems: 1000, DataBytes: 256 << 10, Messages: 200},
+	Sandboxes: sluice.SandboxQuotas{
+		Sandboxes: 250, PerOwner: 20, PoolItems: 100, DataBytes: 64 << 10, DataKeys: 128, OutputBytes: 32 << 10, Messages: 200,
+	},
 }
 
 // Observer is told of flow operations that have ended.
@@ -94,6 +97,7 @@ type Controller struct {
 	stopping  bool
 	running   map[string]runningOperation // by operation id
 	published publication
+	begun     int64 // how often a publication has begun
 
 	operations sync.WaitGroup // one for each entry of running
 	base       context.Context
@@ -132,8 +136,11 @@ func New(o Options) *Controller {
 		{&o.Quotas.SecurityGroups.Groups, DefaultQuotas.SecurityGroups.Groups},
 		{&o.Quotas.SecurityGroups.RulesPerGroup, DefaultQuotas.SecurityGroups.RulesPerGroup},
 		{&o.Quotas.Sandboxes.Sandboxes, DefaultQuotas.Sandboxes.Sandboxes},
+		{&o.Quotas.Sandboxes.PerOwner, DefaultQuotas.Sandboxes.PerOwner},
 		{&o.Quotas.Sandboxes.PoolItems, DefaultQuotas.Sandboxes.PoolItems},
 		{&o.Quotas.Sandboxes.DataBytes, DefaultQuotas.Sandboxes.DataBytes},
+		{&o.Quotas.Sandboxes.DataKeys, DefaultQuotas.Sandboxes.DataKeys},
+		{&o.Quotas.Sandboxes.OutputBytes, DefaultQuotas.Sandboxes.OutputBytes},
 		{&o.Quotas.Sandboxes.Messages, DefaultQuotas.Sandboxes.Messages},
 	} {
 		if *q.quota <= 0 {
@@ -178,10 +185,14 @@ func (c *Controller) Run(ctx context.Context) error {
 	defer forget.Stop()
 	for ctx.Err() == nil {
 		statuses, interfaces := c.o.Fleet.Changed(), c.o.Inventory.Changed()
-		var retry <-chan time.Time
-		if err := c.reconcile(ctx); err != nil && ctx.Err() == nil {
+		var retry, due <-chan time.Time
+		end, err := c.reconcile(ctx)
+		if err != nil && ctx.Err() == nil {
 			c.o.Logger.Error("reconcile", "error", err)
 			retry = time.After(retryInterval)
+		}
+		if !end.IsZero() {
+			due = time.After(end.Sub(c.o.Clock()))
 		}
 		select {
 		case <-ctx.Done():
@@ -189,6 +200,7 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-interfaces:
 		case <-c.kick:
 		case <-retry:
+		case <-due: // a sandbox is to end
 		case <-sweep.C:
 			if err := c.sweep(ctx); err != nil && ctx.Err() == nil {
 				c.o.Logger.Error("sweep flow operations", "error", err)
@@ -210,16 +222,17 @@ func (c *Controller) Run(ctx context.Context) error {
 }
 
 // reconcile brings agents and store together: sandboxes whose time is over end, agents
-// get what has changed, and firewalls that they have let go of are removed.
-func (c *Controller) reconcile(ctx context.Context) error {
-	ended := c.endSandboxes(ctx) // whatever comes of it, the rest doesn't wait
+// get what has changed, and firewalls that they have let go of are removed. It returns
+// when the next sandbox is to end; zero is none.
+func (c *Controller) reconcile(ctx context.Context) (time.Time, error) {
+	next, ended := c.endSandboxes(ctx) // whatever comes of it, the rest doesn't wait
 	if err := c.publish(ctx); err != nil {
-		return errors.Join(ended, fmt.Errorf("publish desired state: %w", err))
+		return next, errors.Join(ended, fmt.Errorf("publish desired state: %w", err))
 	}
 	if err := c.removeReleased(ctx); err != nil {
-		return errors.Join(ended, fmt.Errorf("remove firewalls: %w", err))
+		return next, errors.Join(ended, fmt.Errorf("remove firewalls: %w", err))
 	}
-	return ended
+	return next, ended
 }
 
 // changed asks the loop of Run to reconcile.

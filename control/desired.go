@@ -15,6 +15,7 @@ import (
 // publication is what the agents were last told to keep true.
 type publication struct {
 	revision  int64 // 0 before the first
+	number    int64 // of the publication: it shows the store as it was after that had begun
 	endpoints map[string]publishedEndpoint
 	// gone has the firewalls that are being deleted, with the first revision that
 	// does not have their endpoints.
@@ -101,6 +102,10 @@ func endpointPolicy(p sluice.FirewallPolicy) sluice.EndpointPolicy {
 // publish gives the fleet the desired state when it has changed. It is called by
 // the goroutine of Run alone.
 func (c *Controller) publish(ctx context.Context) error {
+	c.mu.Lock()
+	c.begun++
+	number := c.begun
+	c.mu.Unlock()
 	firewalls, err := c.o.Store.Firewalls(ctx)
 	if err != nil {
 		return err
@@ -129,6 +134,7 @@ func (c *Controller) publish(ctx context.Context) error {
 	c.mu.Lock()
 	old := c.published
 	c.published = nextPublication(old, revision, endpoints, firewalls, mirrors)
+	c.published.number = number
 	c.mu.Unlock()
 	if revision != old.revision {
 		c.o.Fleet.SetDesired(sluice.DesiredState{Revision: revision, Endpoints: endpoints, Mirrors: mirrors})

@@ -13,7 +13,10 @@ func (c *Controller) Reconcile(ctx context.Context) error { return c.removeRelea
 func (c *Controller) ForgetCreations(ctx context.Context) error { return c.forgetCreations(ctx) }
 
 // EndSandboxes does what Run does after a change: it ends what is due.
-func (c *Controller) EndSandboxes(ctx context.Context) error { return c.endSandboxes(ctx) }
+func (c *Controller) EndSandboxes(ctx context.Context) error {
+	_, err := c.endSandboxes(ctx)
+	return err
+}
 
 // ForgetSandboxes does at once what Run does every hour.
 func (c *Controller) ForgetSandboxes(ctx context.Context) error { return c.forgetSandboxes(ctx) }

@@ -50,7 +50,11 @@ func (c *Controller) CreateSandbox(ctx context.Context, u SandboxUser, in Create
 			return none, err
 		}
 	}
-	if err := c.o.Store.CreateSandbox(ctx, b, c.o.Quotas.Sandboxes.Sandboxes); err != nil {
+	q := c.o.Quotas.Sandboxes
+	if u.Admin { // whoever may end all sandboxes may also make more for one user
+		q.PerOwner = 0
+	}
+	if err := c.o.Store.CreateSandbox(ctx, b, q); err != nil {
 		return none, err
 	}
 	c.changed() // its end may be the next thing to happen
@@ -177,7 +181,8 @@ func (c *Controller) EndSandbox(ctx context.Context, u SandboxUser, id string) e
 	return c.beginEnd(ctx, b.ID)
 }
 
-// TerminateSandbox ends a sandbox and returns when it has ended.
+// TerminateSandbox ends a sandbox and returns when it has ended and its members mirror
+// nothing of it any more, whoever ended it.
 func (c *Controller) TerminateSandbox(ctx context.Context, u SandboxUser, id string) error {
 	b, err := c.findSandbox(ctx, u, id)
 	if err != nil {
@@ -186,11 +191,17 @@ func (c *Controller) TerminateSandbox(ctx context.Context, u SandboxUser, id str
 	if err := c.beginEnd(ctx, b.ID); err != nil {
 		return err
 	}
-	removed, err := c.finishSandbox(ctx, b.ID)
-	if err != nil {
+	if err := c.finishSandbox(ctx, b.ID); err != nil {
 		return err
 	}
-	return c.awaitRemoved(ctx, removed)
+	inv := c.o.Inventory.Snapshot()
+	var hosts []string
+	for _, n := range inv.Interfaces {
+		if slices.ContainsFunc(b.Members, func(m sluice.SandboxMember) bool { return m.InstanceID == n.InstanceID }) {
+			hosts = append(hosts, n.HostID)
+		}
+	}
+	return c.awaitFollowed(ctx, hosts)
 }
 
 // beginEnd writes that a sandbox ends: from then on it can get nothing new.
@@ -213,15 +224,14 @@ func (c *Controller) beginEnd(ctx context.Context, id string) error {
 }
 
 // finishSandbox removes what a sandbox has made, gives back what it holds, and says
-// that it has ended. What an earlier process left of that is done again. It returns the
-// sessions that went.
-func (c *Controller) finishSandbox(ctx context.Context, id string) ([]sluice.TrafficMirrorSession, error) {
+// that it has ended. What an earlier process left of that is done again.
+func (c *Controller) finishSandbox(ctx context.Context, id string) error {
 	removed, err := c.o.Store.RemoveSandboxMirrors(ctx, id, nil)
 	if len(removed) > 0 { // also before a failure; Run, which tries again, must not hurry itself
 		c.changed()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("remove mirroring of sandbox %s: %w", id, err)
+		return fmt.Errorf("remove mirroring of sandbox %s: %w", id, err)
 	}
 	now := c.o.Clock()
 	err = c.o.Store.FinishSandbox(ctx, id, func(b sluice.Sandbox) sluice.Sandbox {
@@ -232,31 +242,36 @@ func (c *Controller) finishSandbox(ctx context.Context, id string) ([]sluice.Tra
 		return b
 	})
 	if err != nil {
-		return nil, fmt.Errorf("finish sandbox %s: %w", id, err)
+		return fmt.Errorf("finish sandbox %s: %w", id, err)
 	}
-	return removed, nil
+	return nil
 }
 
 // endSandboxes ends the sandboxes whose time is over, and finishes those that are being
-// torn down.
-func (c *Controller) endSandboxes(ctx context.Context) error {
+// torn down. It returns when the next one is to end; zero is none.
+func (c *Controller) endSandboxes(ctx context.Context) (next time.Time, _ error) {
 	all, err := c.o.Store.Sandboxes(ctx)
 	if err != nil {
-		return fmt.Errorf("list sandboxes: %w", err)
+		return next, fmt.Errorf("list sandboxes: %w", err)
 	}
 	var failed []error
 	for _, b := range all {
-		if b.Status == SandboxCompleted || c.living(b) == nil {
+		if b.Status == SandboxCompleted {
+			continue
+		}
+		if c.living(b) == nil {
+			if next.IsZero() || b.End.Before(next) {
+				next = b.End
+			}
 			continue
 		}
 		if err := c.beginEnd(ctx, b.ID); err != nil {
 			failed = append(failed, fmt.Errorf("end sandbox %s: %w", b.ID, err))
 			continue
 		}
-		_, err := c.finishSandbox(ctx, b.ID)
-		failed = append(failed, err)
+		failed = append(failed, c.finishSandbox(ctx, b.ID))
 	}
-	return errors.Join(failed...)
+	return next, errors.Join(failed...)
 }
 
 func (c *Controller) forgetSandboxes(ctx context.Context) error {

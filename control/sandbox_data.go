@@ -12,6 +12,10 @@ import (
 // maxSandboxMessage bounds a line of the output, in bytes; the rest of one is cut off.
 const maxSandboxMessage = 2 << 10
 
+// maxSandboxKey bounds a key of sandbox data, in bytes: it is a part of a key of the
+// store.
+const maxSandboxKey = 256
+
 // SandboxData returns the data of a sandbox, ordered by key.
 func (c *Controller) SandboxData(ctx context.Context, u SandboxUser, id string) ([]NameValue, error) {
 	b, err := c.findSandbox(ctx, u, id)
@@ -36,6 +40,9 @@ func (c *Controller) SetSandboxData(ctx context.Context, u SandboxUser, id strin
 		if d.Name == "" {
 			return SandboxErrorf(SandboxErrorGeneral, "A key of sandbox data is empty.")
 		}
+		if len(d.Name) > maxSandboxKey {
+			return SandboxErrorf(SandboxErrorGeneral, "A key of sandbox data has %d bytes; at most %d fit.", len(d.Name), maxSandboxKey)
+		}
 		set[d.Name] = d.Value
 	}
 	return c.changeSandboxData(ctx, u, id, set, false)
@@ -51,7 +58,7 @@ func (c *Controller) changeSandboxData(ctx context.Context, u SandboxUser, id st
 	if err != nil {
 		return err
 	}
-	return c.o.Store.SetSandboxData(ctx, b.ID, set, clear, c.o.Quotas.Sandboxes.DataBytes, c.dataOpen)
+	return c.o.Store.SetSandboxData(ctx, b.ID, set, clear, c.o.Quotas.Sandboxes, c.dataOpen)
 }
 
 // dataOpen lets data be written also while a sandbox is torn down: teardown scripts do.
@@ -72,7 +79,7 @@ func (c *Controller) WriteMessage(ctx context.Context, u SandboxUser, id, messag
 		message = strings.ToValidUTF8(message[:maxSandboxMessage], "") + "..."
 	}
 	c.o.Logger.Info("sandbox output", "sandbox", b.ID, "user", u.Name, "message", message)
-	return c.o.Store.AddSandboxMessage(ctx, b.ID, message, c.o.Quotas.Sandboxes.Messages, c.dataOpen)
+	return c.o.Store.AddSandboxMessage(ctx, b.ID, message, c.o.Quotas.Sandboxes, c.dataOpen)
 }
 
 // SandboxOutput returns the last lines of the output of a sandbox.

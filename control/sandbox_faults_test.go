@@ -30,6 +30,15 @@ func (f *faults) UpdateSandbox(ctx context.Context, id string, change func(sluic
 	return b, err
 }
 
+func (f *faults) RemoveSandboxMembers(ctx context.Context, id string, change func(sluice.Sandbox) (sluice.Sandbox, error),
+	gone func(instances []string, nic string) bool) (removed []sluice.TrafficMirrorSession, err error) {
+	err = f.sandboxFault(func() error {
+		removed, err = f.Store.RemoveSandboxMembers(ctx, id, change, gone)
+		return err
+	})
+	return removed, err
+}
+
 func (f *faults) FinishSandbox(ctx context.Context, id string, end func(sluice.Sandbox) sluice.Sandbox) error {
 	return f.sandboxFault(func() error { return f.Store.FinishSandbox(ctx, id, end) })
 }

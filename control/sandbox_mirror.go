@@ -79,7 +79,7 @@ func (c *Controller) noteSilent(ctx context.Context, sandboxID string, actions [
 		}
 		hint := "Session " + made[i].Session.ID + " of " + a.SourceNIC + " has no filter rules: it mirrors nothing."
 		c.o.Logger.Info("sandbox output", "sandbox", sandboxID, "message", hint)
-		if err := c.o.Store.AddSandboxMessage(context.WithoutCancel(ctx), sandboxID, hint, c.o.Quotas.Sandboxes.Messages, c.dataOpen); err != nil {
+		if err := c.o.Store.AddSandboxMessage(context.WithoutCancel(ctx), sandboxID, hint, c.o.Quotas.Sandboxes, c.dataOpen); err != nil {
 			c.o.Logger.Error("write sandbox output", "sandbox", sandboxID, "error", err)
 		}
 	}
@@ -127,9 +127,11 @@ func (c *Controller) createMirrors(ctx context.Context, sandboxID string, action
 		return nil
 	}
 	complete := func(b sluice.Sandbox, m sluice.SandboxMirror) (sluice.SandboxMirror, error) {
-		if err := world.check(b, m.Session.NetworkInterfaceID, m.Target.NetworkInterfaceID); err != nil {
+		from, to, err := world.check(b, m.Session.NetworkInterfaceID, m.Target.NetworkInterfaceID)
+		if err != nil {
 			return m, err
 		}
+		m.SourceInstance, m.TargetInstance = from.member.InstanceID, to.member.InstanceID
 		return c.completeMirror(b, m, rules[m.Session.ID])
 	}
 	return c.o.Store.CreateSandboxMirrors(ctx, sandboxID, plans, c.o.Quotas.Mirror, admit, complete, c.checkReceiver, c.sessionCheck())
@@ -173,7 +175,8 @@ func (c *Controller) completeMirror(b sluice.Sandbox, m sluice.SandboxMirror, ru
 		}
 		*tagged.into = sortedTags(tags)
 	}
-	return sluice.SandboxMirror{Target: t, Filter: f, Session: s}, nil
+	m.Target, m.Filter, m.Session = t, f, s
+	return m, nil
 }
 
 // sandboxTags are the tags of what a sandbox makes.
@@ -220,7 +223,38 @@ func (c *Controller) awaitMirrors(ctx context.Context, made []sluice.SandboxMirr
 // awaitRemoved waits until the agents mirror none of the sessions any more, so that
 // nothing arrives once a script has its answer.
 func (c *Controller) awaitRemoved(ctx context.Context, removed []sluice.TrafficMirrorSession) error {
-	return c.awaitAgents(ctx, func() (bool, error) { return c.stillThere(removed), nil })
+	inv := c.o.Inventory.Snapshot()
+	var hosts []string
+	for _, s := range removed {
+		if n, ok := inv.Interface(s.NetworkInterfaceID); ok {
+			hosts = append(hosts, n.HostID)
+		}
+	}
+	return c.awaitFollowed(ctx, hosts)
+}
+
+// awaitFollowed waits until the store as it is now is published, and the agents of some
+// hosts have followed. It asks Run to publish.
+func (c *Controller) awaitFollowed(ctx context.Context, hosts []string) error {
+	c.mu.Lock()
+	since := c.begun
+	c.mu.Unlock()
+	c.changed()
+	var revision int64 // that the agents have to reach; 0: not published yet
+	return c.awaitAgents(ctx, func() (bool, error) {
+		statuses := c.o.Fleet.Statuses()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if revision == 0 {
+			if c.published.number <= since {
+				return true, nil
+			}
+			revision = c.published.revision
+		}
+		return slices.ContainsFunc(statuses, func(s sluice.AgentStatus) bool {
+			return slices.Contains(hosts, s.HostID) && s.Revision < revision
+		}), nil
+	})
 }
 
 // awaitAgents waits until nothing is waited for, or patience ends.
@@ -244,23 +278,6 @@ func (c *Controller) awaitAgents(ctx context.Context, waiting func() (bool, erro
 			return nil
 		}
 	}
-}
-
-// stillThere tells whether an agent may still mirror a session that was removed.
-func (c *Controller) stillThere(removed []sluice.TrafficMirrorSession) bool {
-	inv, statuses := c.o.Inventory.Snapshot(), c.o.Fleet.Statuses()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range removed {
-		if _, published := c.published.sessions[s.ID]; published {
-			return true
-		}
-		n, ok := inv.Interface(s.NetworkInterfaceID)
-		if ok && slices.ContainsFunc(statuses, func(a sluice.AgentStatus) bool { return a.HostID == n.HostID && a.Revision < c.published.revision }) {
-			return true
-		}
-	}
-	return false
 }
 
 // unsettled tells whether an agent has not said yet what it thinks of a session, and
@@ -292,7 +309,9 @@ func (c *Controller) removeMirrors(ctx context.Context, sandboxID string, made [
 	ctx = context.WithoutCancel(ctx)
 	var targets []string
 	for _, m := range made {
-		targets = append(targets, m.Target.ID)
+		if m.TargetMade {
+			targets = append(targets, m.Target.ID)
+		}
 	}
 	_, err := c.o.Store.RemoveSandboxMirrors(ctx, sandboxID, func(s sluice.TrafficMirrorSession, _ sluice.TrafficMirrorTarget) bool {
 		return slices.ContainsFunc(made, func(m sluice.SandboxMirror) bool { return m.Session.ID == s.ID })
@@ -324,7 +343,6 @@ func (c *Controller) RemoveMirroring(ctx context.Context, u SandboxUser, id stri
 		return nil, err
 	}
 	if len(removed) > 0 {
-		c.changed()
 		if err := c.awaitRemoved(ctx, removed); err != nil {
 			return nil, err
 		}

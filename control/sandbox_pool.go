@@ -5,12 +5,14 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"sluice"
 )
 
-// maxPoolText bounds the names and values of pools, in bytes.
-const maxPoolText = 256
+// maxPoolText bounds the names of pools and of their owners, in bytes.
+const maxPoolText = 128
 
 // poolFailure is how CloudShell begins what it says of a pool.
 const poolFailure = "Error occurred in CheckoutFromPool. Error: "
@@ -38,8 +40,8 @@ func (c *Controller) CheckoutFromPool(ctx context.Context, u SandboxUser, in Poo
 	default:
 		return fail("Pools of type '%.100s' are not supported; NextAvailableNumericFromRange and SpecificNumeric are.", in.Kind)
 	}
-	if item.PoolID == "" || len(item.PoolID) > maxPoolText || len(item.OwnerID) > maxPoolText {
-		return fail("poolId must be given, and no text may be longer than %d bytes.", maxPoolText)
+	if item.PoolID == "" || !poolText(item.PoolID) || !poolText(item.OwnerID) {
+		return fail("poolId must be given, and no text may be longer than %d bytes or have control characters.", maxPoolText)
 	}
 	value, ok, err := c.o.Store.CheckoutFromPool(ctx, item, in.Start, in.End, c.o.Quotas.Sandboxes.PoolItems, c.living)
 	switch {
@@ -69,6 +71,11 @@ func (c *Controller) ReleaseFromPool(ctx context.Context, u SandboxUser, in Pool
 		}
 	}
 	return c.o.Store.ReleaseFromPool(ctx, sluice.PoolItem{PoolID: in.PoolID, OwnerID: in.OwnerID, SandboxID: b.ID}, values)
+}
+
+// poolText tells whether a text can name a pool or an owner.
+func poolText(s string) bool {
+	return len(s) <= maxPoolText && utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // poolNumber is a number in the one form that the store compares.

@@ -27,29 +27,27 @@ func missing(format string, args ...any) error {
 
 // check checks the prerequisites of mirroring from a source to a target in a sandbox.
 // Every error says what to do about it.
-func (w mirroringWorld) check(b sluice.Sandbox, source, target string) error {
-	from, err := w.member(b, "source", source)
-	if err != nil {
-		return err
+func (w mirroringWorld) check(b sluice.Sandbox, source, target string) (from, to sandboxNIC, err error) {
+	if from, err = w.member(b, "source", source); err != nil {
+		return from, to, err
 	}
-	to, err := w.member(b, "target", target)
-	if err != nil {
-		return err
+	if to, err = w.member(b, "target", target); err != nil {
+		return from, to, err
 	}
 	if source == target {
-		return missing("Source and target are the same network interface %s; name two", source)
+		return from, to, missing("Source and target are the same network interface %s; name two", source)
 	}
 	if err := w.canMirror(from.nic); err != nil {
-		return err
+		return from, to, err
 	}
 	address, err := route(from.nic, to.nic)
 	if err != nil {
-		return err
+		return from, to, err
 	}
 	if accepts(to, address) {
-		return nil
+		return from, to, nil
 	}
-	return missing("Target %s doesn't accept UDP port %d from %s, the address of source %s. Open it with SetAppSecurityGroups, "+
+	return from, to, missing("Target %s doesn't accept UDP port %d from %s, the address of source %s. Open it with SetAppSecurityGroups, "+
 		"with %d:udp:%s in the attribute Inbound Ports of the target's App, or with its attribute Allow all Sandbox Traffic",
 		target, vxlanPort, address, source, vxlanPort, netip.PrefixFrom(address, address.BitLen()))
 }

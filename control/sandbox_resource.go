@@ -94,39 +94,47 @@ func (c *Controller) AddResources(ctx context.Context, u SandboxUser, id string,
 }
 
 // RemoveResources gives instances back, and removes the mirroring that the sandbox made
-// from and to them.
+// from and to them, in one step. It returns when the agents have followed.
 func (c *Controller) RemoveResources(ctx context.Context, u SandboxUser, id string, names []string) error {
-	inv := c.o.Inventory.Snapshot()
-	var gone []string
-	b, err := c.updateSandbox(ctx, u, id, func(b sluice.Sandbox) (sluice.Sandbox, error) {
-		b.Members, gone = slices.Clone(b.Members), nil
+	b, err := c.findSandbox(ctx, u, id)
+	if err != nil {
+		return err
+	}
+	inv, now := c.o.Inventory.Snapshot(), c.o.Clock()
+	removed, err := c.o.Store.RemoveSandboxMembers(ctx, b.ID, func(b sluice.Sandbox) (sluice.Sandbox, error) {
+		if err := c.living(b); err != nil {
+			return b, err
+		}
+		b.Modified = now
+		b.Members = slices.Clone(b.Members)
 		for _, name := range names {
 			at := findMember(inv, b, name)
 			if at < 0 {
 				return b, SandboxErrorf(SandboxErrorNotFound, "Resource '%.100s' is not in reservation '%s'.", name, b.ID)
 			}
-			gone = append(gone, b.Members[at].InstanceID)
 			b.Members = slices.Delete(b.Members, at, at+1)
 		}
 		return b, nil
+	}, func(instances []string, nic string) bool {
+		n, ok := inv.Interface(nic)
+		return ok && slices.Contains(instances, n.InstanceID)
 	})
 	if err != nil {
+		c.changed() // of what was removed all the same
 		return err
 	}
-	theirs := func(nic string) bool {
-		n, ok := inv.Interface(nic)
-		return ok && slices.Contains(gone, n.InstanceID)
+	if len(removed) == 0 {
+		return nil
 	}
-	_, err = c.o.Store.RemoveSandboxMirrors(ctx, b.ID, func(s sluice.TrafficMirrorSession, t sluice.TrafficMirrorTarget) bool {
-		return theirs(s.NetworkInterfaceID) || theirs(t.NetworkInterfaceID)
-	})
-	c.changed()
-	return err
+	return c.awaitRemoved(ctx, removed)
 }
 
 // findMember finds a member by its name, or by name or id of its instance.
 func findMember(inv sluice.Inventory, b sluice.Sandbox, name string) int {
 	at := slices.IndexFunc(b.Members, func(m sluice.SandboxMember) bool { return strings.EqualFold(m.Name, name) })
+	if at < 0 { // its host may be away
+		at = slices.IndexFunc(b.Members, func(m sluice.SandboxMember) bool { return strings.EqualFold(m.InstanceID, name) })
+	}
 	if instance, ok := findInstance(inv, name); at < 0 && ok {
 		at = slices.IndexFunc(b.Members, func(m sluice.SandboxMember) bool { return m.InstanceID == instance.ID })
 	}

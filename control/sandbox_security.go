@@ -11,33 +11,53 @@ import (
 	"sluice"
 )
 
+// The bounds of Apps' own rules: those of one request, and of all interfaces of a
+// sandbox. They keep it within one record of the store.
+const (
+	maxAppGroups    = 256
+	maxSandboxRules = 500
+)
+
+// errAppRefused ends an update that an App's rules bar.
+var errAppRefused = errors.New("an App is refused")
+
 // SetAppSecurityGroups replaces the inbound rules of Apps' interfaces, subnet by subnet;
-// an empty list clears them. What else lets traffic in stays. An App of which one part
-// fails stays as it is; the others don't mind.
+// an empty list clears them. What else lets traffic in stays. All Apps get their rules,
+// or none does: the results say why.
 func (c *Controller) SetAppSecurityGroups(ctx context.Context, u SandboxUser, id string, groups []AppSecurityGroups) ([]AppSecurityResult, error) {
-	b, err := c.findSandbox(ctx, u, id)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.living(b); err != nil {
-		return nil, err
+	if len(groups) > maxAppGroups {
+		return nil, SandboxErrorf(SandboxErrorGeneral, "A request sets the rules of at most %d Apps; this one has %d.", maxAppGroups, len(groups))
 	}
 	results := make([]AppSecurityResult, len(groups))
-	for i, g := range groups {
-		results[i] = AppSecurityResult{App: g.App, Success: true}
-		_, err := c.updateSandbox(ctx, u, id, func(b sluice.Sandbox) (sluice.Sandbox, error) { return c.setAppRules(b, g) })
-		if err == nil {
-			continue
+	_, err := c.updateSandbox(ctx, u, id, func(b sluice.Sandbox) (sluice.Sandbox, error) {
+		var refused bool
+		for i, g := range groups {
+			results[i] = AppSecurityResult{App: g.App, Success: true}
+			changed, err := c.setAppRules(b, g)
+			if err != nil {
+				results[i], refused = appRefused(g.App, err.Error()), true
+				continue
+			}
+			b = changed
 		}
-		var refused *SandboxError
-		var known *sluice.Error
-		if !errors.As(err, &refused) && !errors.As(err, &known) {
-			return nil, err
+		if !refused {
+			return b, nil
 		}
-		results[i].Success = false
-		results[i].Error = "Setting custom app security rules failed for '" + g.App + "' with error '" + err.Error() + "'."
+		for i, r := range results {
+			if r.Success {
+				results[i] = appRefused(r.App, "nothing is set, as another App of the request is refused")
+			}
+		}
+		return b, errAppRefused
+	})
+	if err != nil && !errors.Is(err, errAppRefused) {
+		return nil, err
 	}
 	return results, nil
+}
+
+func appRefused(app, why string) AppSecurityResult {
+	return AppSecurityResult{App: app, Error: "Setting custom app security rules failed for '" + app + "' with error '" + why + "'."}
 }
 
 // setAppRules returns a sandbox in which an App has the rules.
@@ -74,6 +94,15 @@ func (c *Controller) setAppRules(b sluice.Sandbox, g AppSecurityGroups) (sluice.
 		if !found {
 			return b, SandboxErrorf(SandboxErrorGeneral, "the App has no network interface in subnet '%.100s'", s.SubnetID)
 		}
+	}
+	total := 0
+	for _, m := range b.Members {
+		for _, rules := range m.Custom {
+			total += len(rules)
+		}
+	}
+	if total > maxSandboxRules {
+		return b, SandboxErrorf(SandboxErrorGeneral, "the network interfaces of the reservation would have %d rules, at most %d fit", total, maxSandboxRules)
 	}
 	return b, nil
 }

@@ -10,13 +10,19 @@ import (
 // SandboxStore keeps sandboxes with everything that they hold. change, admit, complete
 // and end are pure. A sandbox that is not there has KindNotFound.
 type SandboxStore interface {
-	// CreateSandbox fails where quota sandboxes live or another one has a member.
-	CreateSandbox(ctx context.Context, b sluice.Sandbox, quota int) error
+	// CreateSandbox fails where the quotas are used up or another sandbox has a member.
+	CreateSandbox(ctx context.Context, b sluice.Sandbox, q sluice.SandboxQuotas) error
 	Sandbox(ctx context.Context, id string) (sluice.Sandbox, error)
 	// Sandboxes are ordered by id, and have those that ended too.
 	Sandboxes(ctx context.Context) ([]sluice.Sandbox, error)
 	// UpdateSandbox fails where another sandbox has a new member.
 	UpdateSandbox(ctx context.Context, id string, change func(sluice.Sandbox) (sluice.Sandbox, error)) (sluice.Sandbox, error)
+	// RemoveSandboxMembers is UpdateSandbox for a change that removes members: with them
+	// goes what the sandbox mirrors from and to them, by one transaction or in an order
+	// that leaves no mirroring without its member. gone tells whether an interface is one
+	// of such an instance's. The sessions that went are returned with an error too.
+	RemoveSandboxMembers(ctx context.Context, id string, change func(sluice.Sandbox) (sluice.Sandbox, error),
+		gone func(instances []string, nic string) bool) ([]sluice.TrafficMirrorSession, error)
 	// FinishSandbox frees members, pool items and targets of a sandbox without sessions.
 	FinishSandbox(ctx context.Context, id string, end func(sluice.Sandbox) sluice.Sandbox) error
 	PurgeSandboxes(ctx context.Context, before time.Time) error
@@ -37,8 +43,8 @@ type SandboxStore interface {
 	ReleaseFromPool(ctx context.Context, item sluice.PoolItem, values []string) error
 
 	SandboxData(ctx context.Context, id string) (map[string]string, error)
-	SetSandboxData(ctx context.Context, id string, set map[string]string, clear bool, bound int, admit func(sluice.Sandbox) error) error
-	AddSandboxMessage(ctx context.Context, id, message string, kept int, admit func(sluice.Sandbox) error) error
+	SetSandboxData(ctx context.Context, id string, set map[string]string, clear bool, q sluice.SandboxQuotas, admit func(sluice.Sandbox) error) error
+	AddSandboxMessage(ctx context.Context, id, message string, q sluice.SandboxQuotas, admit func(sluice.Sandbox) error) error
 	SandboxOutput(ctx context.Context, id string) ([]string, error)
 }
 

@@ -74,6 +74,9 @@ type LimitsConfig struct {
 	MirrorSourcesPerTarget  int `yaml:"mirror_sources_per_target"`
 	SecurityGroups          int `yaml:"security_groups"`
 	SecurityGroupRules      int `yaml:"security_group_rules"` // of one direction of a group
+
+	Sandboxes         int `yaml:"sandboxes"`           // that have not ended, up to 500
+	SandboxesPerOwner int `yaml:"sandboxes_per_owner"` // that users make who are no admins
 }
 
 // TargetGroupConfig is a group of receivers over which flows are spread.

@@ -71,6 +71,10 @@ const (
 	maxBlueprintApps   = 256
 )
 
+// maxSandboxes bounds the quota of sandboxes: the store has room for as many, each as
+// full as it can be, and for as many that have ended.
+const maxSandboxes = 500
+
 func (c *CloudShellConfig) validate(d *configDecoder, taken map[string]string) {
 	requireListen(d, "cloudshell.listen", c.Listen)
 	requireApart(d, taken, "cloudshell.listen", c.Listen)

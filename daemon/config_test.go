@@ -116,6 +116,8 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"api: {listen: 127.0.0.1:7771}":                          {"admin.listen: 127.0.0.1:7771 is taken by api.listen"},
 		"api: {tls: {certificate: /c}}":                          {`api.tls.key: "" is not an absolute path`},
 		"limits: {mirror_sessions_per_source: 4}":                {"limits.mirror_sessions_per_source: 4 is not between 0 and 3"},
+		"limits: {sandboxes: 501}":                               {"limits.sandboxes: 501 is not between 0 and 500"},
+		"limits: {sandboxes_per_owner: 501}":                     {"limits.sandboxes_per_owner: 501 is not between 0 and 500"},
 		"limits: {mirror_rules_per_filter: 65}":                  {"limits.mirror_rules_per_filter: 65 is not between 0 and 64"},
 		"resolvers: [" + strings.Repeat("192.0.2.1,", 9) + "]":   {"line 1: resolvers: 9 addresses, want at most 8"},
 		"resolvers: [one]":                                       {`resolvers[0]: "one" is not an IP address`},

@@ -58,6 +58,8 @@ func (c *Config) validate(d *configDecoder) {
 	requireRange(d, "limits.max_body_bytes", c.Limits.MaxBodyBytes, 1<<10, 1<<30)
 	requireRange(d, "limits.firewalls", int64(c.Limits.Firewalls), 0, 100_000)
 	requireRange(d, "limits.firewall_policies", int64(c.Limits.FirewallPolicies), 0, 100_000)
+	requireRange(d, "limits.sandboxes", int64(c.Limits.Sandboxes), 0, maxSandboxes)
+	requireRange(d, "limits.sandboxes_per_owner", int64(c.Limits.SandboxesPerOwner), 0, maxSandboxes)
 	c.validateMirroring(d)
 	c.validateInterfaces(d)
 }

@@ -92,6 +92,11 @@ func (s *Store) UpdateTrafficMirrorSession(ctx context.Context, id string, dryRu
 				tx.remove(key)
 			}
 		}
+		if n.TargetID != old.TargetID {
+			if err := releaseStray(tx, old.TargetID); err != nil {
+				return err
+			}
+		}
 		return saveSession(tx, n)
 	})
 	return n, err
@@ -159,15 +164,24 @@ func requireSource(tx *transaction, n sluice.TrafficMirrorSession, q sluice.Mirr
 			return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue", "%s is in use by target %s", n.NetworkInterfaceID, targets[0])
 		}
 	}
-	others := 0
+	others, kept := 0, false
 	for _, u := range uses {
 		if u.SessionID == n.ID {
+			kept = u.Number == n.SessionNumber
 			continue
 		}
 		others++
 		if u.Number == n.SessionNumber {
-			return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue",
-				"Session number %d is already being used on %s", n.SessionNumber, n.NetworkInterfaceID)
+			return numberTaken(n)
+		}
+	}
+	if !kept {
+		held, err := tx.count(poolKey(n.NetworkInterfaceID) + strconv.Itoa(int(n.SessionNumber)) + "/")
+		if err != nil {
+			return err
+		}
+		if held > 0 { // a sandbox has reserved it
+			return numberTaken(n)
 		}
 	}
 	if others >= q.SessionsPerSource {
@@ -175,6 +189,11 @@ func requireSource(tx *transaction, n sluice.TrafficMirrorSession, q sluice.Mirr
 			"Sessions per interface limit reached (%d)", others+1)
 	}
 	return nil
+}
+
+func numberTaken(n sluice.TrafficMirrorSession) error {
+	return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue",
+		"Session number %d is already being used on %s", n.SessionNumber, n.NetworkInterfaceID)
 }
 
 // requireTarget checks that an interface gets copies of no more sources than it
@@ -245,17 +264,17 @@ func (s *Store) DeleteTrafficMirrorSession(ctx context.Context, id string, dryRu
 		if dryRun {
 			return sluice.DryRun()
 		}
-		removeSession(tx, old)
-		return nil
+		return removeSession(tx, old)
 	})
 }
 
-func removeSession(tx *transaction, s sluice.TrafficMirrorSession) {
+func removeSession(tx *transaction, s sluice.TrafficMirrorSession) error {
 	for _, key := range useKeys(s) {
 		tx.remove(key)
 	}
 	tx.remove(sessionPrefix + s.ID)
 	tx.remove(tagKey(s.ID))
+	return releaseStray(tx, s.TargetID)
 }
 
 // Mirrors returns filters, targets and sessions as they were at one moment.

@@ -109,5 +109,6 @@ func removeTarget(tx *transaction, id string) error {
 	tx.remove(targetUsePrefix + receiver(t) + "/" + id)
 	tx.remove(tagKey(id))
 	tx.remove(sandboxTargetPrefix + id)
+	tx.remove(sandboxTargetUsePrefix + id + "/")
 	return nil
 }

@@ -8,11 +8,11 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 )
@@ -21,11 +21,7 @@ import (
 // one time-out: a short one is what makes a start quick.
 const (
 	tickMilliseconds     = 10
-	electionMilliseconds = 50      // etcd wants five ticks at least
-	backendQuotaBytes    = 1 << 30 // writes are refused beyond it
-	// keptRevisions is how many revisions compaction leaves; a transaction that
-	// reads at one older than that is tried again.
-	keptRevisions = "1000"
+	electionMilliseconds = 50 // etcd wants five ticks at least
 	// Entries of the log between snapshots, and those kept in memory after one for
 	// followers, of which there are none. They bound the memory and the replay of a
 	// restart.
@@ -37,6 +33,10 @@ const (
 	maxTransactionOps   = 4096
 	maxTransactionBytes = 10 << 20 // beyond it etcd warns of latency
 )
+
+// DefaultQuotaBytes is the size of the store's file beyond which writes are refused.
+// What sandboxes and the API's objects may hold at most is well below half of it.
+const DefaultQuotaBytes = 1 << 30
 
 // readyTimeout is how long Open waits for the member to elect itself.
 const readyTimeout = 30 * time.Second
@@ -52,6 +52,9 @@ const (
 type Options struct {
 	Dir    string       // made with mode 0700 when it is not there
 	Logger *slog.Logger // gets etcd's own warnings too
+	// QuotaBytes is the size of the file beyond which writes are refused; 0 is
+	// DefaultQuotaBytes.
+	QuotaBytes int64
 }
 
 // Store is the open store.
@@ -59,6 +62,10 @@ type Store struct {
 	lock *os.File
 	etcd *embed.Etcd
 	kv   clientv3.KV
+	// space keeps the file small; keeper is its goroutine, which stop ends.
+	space  *space
+	keeper sync.WaitGroup
+	stop   context.CancelFunc
 	// turn lets one transaction of this process through at a time. What keeps
 	// transactions right is the comparison in them; this only spares retries.
 	turn chan struct{}
@@ -69,6 +76,9 @@ type Store struct {
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.QuotaBytes <= 0 {
+		o.QuotaBytes = DefaultQuotaBytes
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
@@ -88,11 +98,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start etcd: %w", err), lock.Close())
 	}
-	s := &Store{lock: lock, etcd: member, turn: make(chan struct{}, 1)}
+	keeping, stop := context.WithCancel(context.Background())
+	s := &Store{lock: lock, etcd: member, stop: stop, turn: make(chan struct{}, 1)}
 	if err := s.awaitReady(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	s.kv = v3client.New(member.Server).KV
+	s.space = newSpace(member, o.QuotaBytes, o.Logger)
+	s.kv = s.space.kv
+	if err := s.space.tidy(); err != nil {
+		return nil, errors.Join(fmt.Errorf("make room in the store: %w", err), s.Close())
+	}
+	s.keeper.Go(func() { s.space.run(keeping) })
 	return s, nil
 }
 
@@ -139,11 +155,9 @@ func memberConfig(o Options) (*embed.Config, error) {
 	cfg.SnapshotCount = snapshotEntries
 	cfg.SnapshotCatchUpEntries = catchUpEntries
 	cfg.MaxWalFiles = maxWALFiles
-	cfg.QuotaBackendBytes = backendQuotaBytes
+	cfg.QuotaBackendBytes = o.QuotaBytes
 	cfg.MaxTxnOps = maxTransactionOps
 	cfg.MaxRequestBytes = maxTransactionBytes
-	cfg.AutoCompactionMode = embed.CompactorModeRevision
-	cfg.AutoCompactionRetention = keptRevisions
 	cfg.EnableGRPCGateway = false
 	cfg.AuthToken = "" // nobody logs in
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(logCore{handler: o.Logger.Handler()}, zap.WithFatalHook(lastWord{o.Logger})))
@@ -168,6 +182,8 @@ func (s *Store) Stopped() <-chan struct{} { return s.etcd.Server.StopNotify() }
 
 // Close stops the member and frees the directory.
 func (s *Store) Close() error {
+	s.stop()
+	s.keeper.Wait()
 	s.etcd.Close()
 	if err := s.lock.Close(); err != nil {
 		return fmt.Errorf("close lock file: %w", err)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -45,17 +46,25 @@ const (
 	// key: instance id / sandbox id — value: record of sandboxUse
 	sandboxUsePrefix = root + "sandbox-use/"
 	// key: sandbox id / id of a session, or of a target of sandboxes that it has used —
-	// value: record of that id
+	// value: record of sandboxObject
 	sandboxObjectPrefix = root + "sandbox-object/"
 	// key: target id — value: record of that id. A sandbox has made the target.
 	sandboxTargetPrefix = root + "sandbox-target/"
-	// key: sandbox id — value: record of map[string]string
+	// key: target id / id of a sandbox that has used it — value: record of the sandbox's
+	// id
+	sandboxTargetUsePrefix = root + "sandbox-target-use/"
+	// key: sandbox id / base64 of the datum's key — value: record of sandboxDatum
 	sandboxDataPrefix = root + "sandbox-data/"
-	// key: sandbox id — value: record of []string
+	// key: sandbox id — value: record of sandboxOutput
 	sandboxOutputPrefix = root + "sandbox-output/"
+	// key: sandbox id / number of the line, 19 digits — value: record of []byte
+	sandboxLinePrefix = root + "sandbox-output-line/"
 	// key: escaped pool id / escaped value / sandbox id / escaped owner id — value:
 	// record of sluice.PoolItem
 	poolPrefix = root + "pool/"
+	// key: sandbox id / the rest of the item's key below poolPrefix — value: record of
+	// sluice.PoolItem
+	sandboxPoolPrefix = root + "sandbox-pool/"
 	// key: operation / escaped client token — value: record of answeredCreation
 	clientTokenPrefix = root + "client-token/"
 	// value: record of desiredRevision
@@ -72,12 +81,17 @@ type record[T any] struct {
 	Value   T
 }
 
+// orderedNumber is a number that is not negative, as a part of a key that has its order.
+func orderedNumber(n int64) string { return fmt.Sprintf("%019d", n) }
+
 func encode[T any](value T) ([]byte, error) {
-	b, err := json.Marshal(record[T]{recordVersion, value})
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // no page shows it, and six bytes for one would add up
+	if err := e.Encode(record[T]{recordVersion, value}); err != nil {
 		return nil, fmt.Errorf("encode record: %w", err)
 	}
-	return b, nil
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 func decode[T any](b []byte) (T, error) {

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice"
@@ -26,21 +27,40 @@ func loadSandbox(tx *transaction, id string) (sluice.Sandbox, error) {
 	return b, err
 }
 
-// CreateSandbox adds a sandbox while fewer than the quota live, if it can have its
+// CreateSandbox adds a sandbox while fewer than the quotas live, if it can have its
 // members. Of those that ended as many are kept; the first to end goes first.
-func (s *Store) CreateSandbox(ctx context.Context, b sluice.Sandbox, quota int) error {
+func (s *Store) CreateSandbox(ctx context.Context, b sluice.Sandbox, q sluice.SandboxQuotas) error {
 	return s.transact(ctx, func(tx *transaction) error {
 		all, err := loadAll[sluice.Sandbox](tx, sandboxPrefix)
 		if err != nil {
 			return err
 		}
-		ended := slices.DeleteFunc(slices.Clone(all), func(o sluice.Sandbox) bool { return o.ActualEnd.IsZero() })
-		if living := len(all) - len(ended); living >= quota {
+		var living, theirs int
+		var ended, endedTheirs []sluice.Sandbox
+		for _, o := range all {
+			same := strings.EqualFold(o.Owner, b.Owner)
+			switch {
+			case o.ActualEnd.IsZero() && same:
+				theirs++
+				fallthrough
+			case o.ActualEnd.IsZero():
+				living++
+			case same:
+				endedTheirs = append(endedTheirs, o)
+				fallthrough
+			default:
+				ended = append(ended, o)
+			}
+		}
+		if q.PerOwner > 0 && theirs >= q.PerOwner {
+			return sluice.Errorf(sluice.KindLimitExceeded, "User '%s' has %d sandboxes already, and may not have more; end one.", b.Owner, theirs)
+		}
+		if living >= q.Sandboxes {
 			return sluice.Errorf(sluice.KindLimitExceeded, "There are %d sandboxes already, and no more can be; end one.", living)
 		}
-		slices.SortFunc(ended, func(a, b sluice.Sandbox) int { return a.ActualEnd.Compare(b.ActualEnd) })
-		for _, o := range ended[:min(max(0, len(ended)-quota), maxForgotten)] {
-			forgetSandbox(tx, o.ID)
+		forgetOldest(tx, ended, q.Sandboxes)
+		if q.PerOwner > 0 {
+			forgetOldest(tx, endedTheirs, q.PerOwner)
 		}
 		if err := replaceMembers(tx, b.ID, nil, b.Members); err != nil {
 			return err
@@ -49,11 +69,23 @@ func (s *Store) CreateSandbox(ctx context.Context, b sluice.Sandbox, quota int) 
 	})
 }
 
+// maxForgottenSandboxes bounds those that one creation forgets; the next ones go on.
+const maxForgottenSandboxes = 100
+
+// forgetOldest forgets the sandboxes that ended first, but for some.
+func forgetOldest(tx *transaction, ended []sluice.Sandbox, kept int) {
+	slices.SortFunc(ended, func(a, b sluice.Sandbox) int { return a.ActualEnd.Compare(b.ActualEnd) })
+	for _, o := range ended[:min(max(0, len(ended)-kept), maxForgottenSandboxes)] {
+		forgetSandbox(tx, o.ID)
+	}
+}
+
 // forgetSandbox removes what is left of a sandbox that has ended.
 func forgetSandbox(tx *transaction, id string) {
 	tx.remove(sandboxPrefix + id)
-	tx.remove(sandboxDataPrefix + id)
+	tx.remove(sandboxDataPrefix + id + "/")
 	tx.remove(sandboxOutputPrefix + id)
+	tx.remove(sandboxLinePrefix + id + "/")
 }
 
 // replaceMembers takes the instances that are new to a sandbox and lets go of those
@@ -118,6 +150,48 @@ func (s *Store) UpdateSandbox(ctx context.Context, id string, change func(sluice
 	return b, err
 }
 
+// RemoveSandboxMembers replaces a sandbox by what the pure change makes of it, which has
+// fewer members, and removes the mirroring that it made from and to those that go, in
+// the same transaction. gone, which is pure too, tells what interfaces belong to an
+// instance that went, where the mirroring itself doesn't say. A sandbox of hundreds of such
+// sessions loses them in several steps, its members with the last. It returns the
+// sessions that went, also with an error.
+func (s *Store) RemoveSandboxMembers(ctx context.Context, id string, change func(sluice.Sandbox) (sluice.Sandbox, error),
+	gone func(instances []string, nic string) bool) (removed []sluice.TrafficMirrorSession, err error) {
+	for last := false; !last; {
+		var batch []sluice.TrafficMirrorSession
+		err := s.transact(ctx, func(tx *transaction) error {
+			old, err := loadSandbox(tx, id)
+			if err != nil {
+				return err
+			}
+			b, err := change(old)
+			if err != nil {
+				return err
+			}
+			var instances []string
+			for _, m := range old.Members {
+				if !hasInstance(b.Members, m.InstanceID) {
+					instances = append(instances, m.InstanceID)
+				}
+			}
+			batch, last, err = removeMirrorsOf(tx, id, instances, gone)
+			if err != nil || !last {
+				return err
+			}
+			if err := replaceMembers(tx, id, old.Members, b.Members); err != nil {
+				return err
+			}
+			return save(tx, sandboxPrefix+id, b)
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed = append(removed, batch...)
+	}
+	return removed, nil
+}
+
 // FinishSandbox gives back everything that a sandbox holds, once its mirroring is
 // removed, and writes what the pure end makes of it. Targets that sandboxes have made
 // go with the last session that uses them.
@@ -138,19 +212,17 @@ func (s *Store) FinishSandbox(ctx context.Context, id string, end func(sluice.Sa
 			if err := releaseTarget(tx, o.ID); err != nil {
 				return err
 			}
-			tx.remove(sandboxObjectPrefix + id + "/" + o.ID)
+			unlistTarget(tx, id, o.ID)
 		}
 		if err := replaceMembers(tx, id, b.Members, nil); err != nil {
 			return err
 		}
-		items, err := loadAll[sluice.PoolItem](tx, poolPrefix)
+		items, err := loadAll[sluice.PoolItem](tx, sandboxPoolPrefix+id+"/")
 		if err != nil {
 			return err
 		}
 		for _, i := range items {
-			if i.SandboxID == id {
-				tx.remove(poolItemKey(i))
-			}
+			removeItem(tx, i)
 		}
 		return save(tx, sandboxPrefix+id, end(b))
 	})

@@ -10,15 +10,22 @@ import (
 )
 
 // sandboxObject is a session that a sandbox has made, with its filter, or a target of
-// sandboxes that it has used.
+// sandboxes that it has used. The instances are those that the interfaces had then: an
+// interface may be away when its instance leaves the sandbox.
 type sandboxObject struct {
-	ID       string
-	FilterID string // "" of a target
+	ID             string
+	FilterID       string // "" of a target
+	TargetID       string // that the session was made with; "" of a target
+	SourceInstance string // "" of a target
+	TargetInstance string
 }
 
 // maxRemovedAtOnce bounds the sessions that one transaction removes: each takes some
 // thirty comparisons and writes.
 const maxRemovedAtOnce = 100
+
+// maxReleasedBeside bounds the targets that go in a transaction that removes sessions.
+const maxReleasedBeside = 50
 
 // sandboxMirrorChecks are what CreateSandboxMirrors asks, all of them pure.
 type sandboxMirrorChecks struct {
@@ -119,7 +126,7 @@ func addSandboxMirror(tx *transaction, b sluice.Sandbox, m sluice.SandboxMirror,
 	if err != nil {
 		return m, err
 	}
-	if m.Target, err = useTarget(tx, b.ID, m.Target, q, checks.receiver); err != nil {
+	if m, err = useTarget(tx, b.ID, m, q, checks.receiver); err != nil {
 		return m, err
 	}
 	rules := m.Filter.Rules
@@ -137,36 +144,52 @@ func addSandboxMirror(tx *transaction, b sluice.Sandbox, m sluice.SandboxMirror,
 	if m.Session, err = addSession(tx, m.Session, q, checks.session); err != nil {
 		return m, err
 	}
-	return m, save(tx, sandboxObjectPrefix+b.ID+"/"+m.Session.ID, sandboxObject{m.Session.ID, m.Filter.ID})
+	return m, save(tx, sandboxObjectPrefix+b.ID+"/"+m.Session.ID,
+		sandboxObject{m.Session.ID, m.Filter.ID, m.Target.ID, m.SourceInstance, m.TargetInstance})
 }
 
-// useTarget returns the target that stands for an interface already, or makes one.
-func useTarget(tx *transaction, sandboxID string, t sluice.TrafficMirrorTarget, q sluice.MirrorQuotas,
-	check func(sluice.TrafficMirrorTarget) error) (sluice.TrafficMirrorTarget, error) {
-	there, err := loadAll[string](tx, targetUsePrefix+receiver(t)+"/")
+// useTarget gives a mirror the target that stands for its interface already, or makes
+// one.
+func useTarget(tx *transaction, sandboxID string, m sluice.SandboxMirror, q sluice.MirrorQuotas,
+	check func(sluice.TrafficMirrorTarget) error) (sluice.SandboxMirror, error) {
+	there, err := loadAll[string](tx, targetUsePrefix+receiver(m.Target)+"/")
 	if err != nil {
-		return t, err
+		return m, err
 	}
 	ours := true
-	if len(there) > 0 {
-		if t, err = loadTarget(tx, there[0]); err != nil {
-			return t, err
+	m.TargetMade = len(there) == 0
+	if m.TargetMade {
+		if err := addTarget(tx, m.Target, q, func() error { return check(m.Target) }); err != nil {
+			return m, err
 		}
-		if _, ours, err = tx.get(sandboxTargetPrefix + t.ID); err != nil {
-			return t, err
+		if err := save(tx, sandboxTargetPrefix+m.Target.ID, m.Target.ID); err != nil {
+			return m, err
 		}
 	} else {
-		if err := addTarget(tx, t, q, func() error { return check(t) }); err != nil {
-			return t, err
+		if m.Target, err = loadTarget(tx, there[0]); err != nil {
+			return m, err
 		}
-		if err := save(tx, sandboxTargetPrefix+t.ID, t.ID); err != nil {
-			return t, err
+		if _, ours, err = tx.get(sandboxTargetPrefix + m.Target.ID); err != nil {
+			return m, err
 		}
 	}
 	if !ours { // it was made otherwise, and stays
-		return t, nil
+		return m, nil
 	}
-	return t, save(tx, sandboxObjectPrefix+sandboxID+"/"+t.ID, sandboxObject{ID: t.ID})
+	return m, listTarget(tx, sandboxID, m.Target.ID, m.TargetInstance)
+}
+
+// listTarget notes that a sandbox has used a target of sandboxes.
+func listTarget(tx *transaction, sandboxID, target, instance string) error {
+	if err := save(tx, sandboxTargetUsePrefix+target+"/"+sandboxID, sandboxID); err != nil {
+		return err
+	}
+	return save(tx, sandboxObjectPrefix+sandboxID+"/"+target, sandboxObject{ID: target, TargetInstance: instance})
+}
+
+func unlistTarget(tx *transaction, sandboxID, target string) {
+	tx.remove(sandboxTargetUsePrefix + target + "/" + sandboxID)
+	tx.remove(sandboxObjectPrefix + sandboxID + "/" + target)
 }
 
 // releaseTarget removes a target that sandboxes have made, unless a session uses it.
@@ -182,13 +205,95 @@ func releaseTarget(tx *transaction, id string) error {
 	return removeTarget(tx, id)
 }
 
+// releaseStray releases a target that no living sandbox has used: a session that was
+// moved to it has outlived the sandboxes that had.
+func releaseStray(tx *transaction, id string) error {
+	_, ours, err := tx.get(sandboxTargetPrefix + id)
+	if err != nil || !ours {
+		return err
+	}
+	users, err := loadAll[string](tx, sandboxTargetUsePrefix+id+"/")
+	if err != nil || len(users) > 0 {
+		return err
+	}
+	return releaseTarget(tx, id)
+}
+
+// removeMirrorsOf removes the sessions of a sandbox from and to instances, or the first
+// of many, and tells whether those were all. With the last go the targets that stand for
+// interfaces of the instances, unless others use them.
+func removeMirrorsOf(tx *transaction, id string, instances []string,
+	gone func(instances []string, nic string) bool) (removed []sluice.TrafficMirrorSession, all bool, _ error) {
+	objects, err := loadAll[sandboxObject](tx, sandboxObjectPrefix+id+"/")
+	if err != nil {
+		return nil, false, err
+	}
+	var targets []string
+	for _, o := range objects {
+		if sluice.EC2ResourceType(o.ID) == sluice.ResourceMirrorTarget {
+			if slices.Contains(instances, o.TargetInstance) {
+				targets = append(targets, o.ID)
+			}
+			continue
+		}
+		touches, err := touchesInstances(tx, o, instances, gone)
+		if err != nil {
+			return nil, false, err
+		}
+		if !touches {
+			continue
+		}
+		if len(removed) == maxRemovedAtOnce {
+			return removed, false, nil
+		}
+		session, ok, err := removeSandboxObject(tx, id, o)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			removed = append(removed, session)
+		}
+	}
+	if len(removed) > 0 && len(targets) > maxReleasedBeside {
+		return removed, false, nil
+	}
+	for _, t := range targets {
+		if err := releaseTarget(tx, t); err != nil {
+			return nil, false, err
+		}
+		unlistTarget(tx, id, t)
+	}
+	return removed, true, nil
+}
+
+// touchesInstances tells whether a session of a sandbox mirrors from or to one of some
+// instances. Its source never changes; its target may have, through the EC2 API.
+func touchesInstances(tx *transaction, o sandboxObject, instances []string, gone func(instances []string, nic string) bool) (bool, error) {
+	if slices.Contains(instances, o.SourceInstance) {
+		return true, nil
+	}
+	session, ok, err := load[sluice.TrafficMirrorSession](tx, sessionPrefix+o.ID)
+	if err != nil || !ok {
+		return false, err
+	}
+	if session.TargetID == o.TargetID {
+		return slices.Contains(instances, o.TargetInstance), nil
+	}
+	target, err := loadTarget(tx, session.TargetID)
+	return err == nil && gone(instances, target.NetworkInterfaceID), err
+}
+
 // RemoveSandboxMirrors removes the sessions of a sandbox that pick wants, with the
 // filters that were made for them, and returns the sessions in the order of their ids.
 // Without pick it removes all, and the filters of sessions that are gone already.
 // Targets stay until FinishSandbox. A sandbox of thousands of sessions loses them in
 // several steps.
 func (s *Store) RemoveSandboxMirrors(ctx context.Context, id string, pick func(sluice.TrafficMirrorSession, sluice.TrafficMirrorTarget) bool) ([]sluice.TrafficMirrorSession, error) {
-	wanted, err := s.pickSandboxObjects(ctx, id, pick)
+	var wanted []sandboxObject
+	err := s.view(ctx, func(tx *transaction) (err error) {
+		wanted, err = pickSandboxObjects(tx, id, pick)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +322,7 @@ func (s *Store) RemoveSandboxMirrors(ctx context.Context, id string, pick func(s
 }
 
 // pickSandboxObjects finds what RemoveSandboxMirrors is to remove.
-func (s *Store) pickSandboxObjects(ctx context.Context, id string, pick func(sluice.TrafficMirrorSession, sluice.TrafficMirrorTarget) bool) ([]sandboxObject, error) {
-	tx := &transaction{ctx: ctx, kv: s.kv}
+func pickSandboxObjects(tx *transaction, id string, pick func(sluice.TrafficMirrorSession, sluice.TrafficMirrorTarget) bool) ([]sandboxObject, error) {
 	if _, err := loadSandbox(tx, id); err != nil {
 		return nil, err
 	}
@@ -265,7 +369,9 @@ func removeSandboxObject(tx *transaction, id string, o sandboxObject) (sluice.Tr
 		return session, false, err
 	}
 	if ok {
-		removeSession(tx, session)
+		if err := removeSession(tx, session); err != nil {
+			return session, false, err
+		}
 	}
 	err = removeFilter(tx, o.FilterID)
 	var known *sluice.Error
@@ -287,7 +393,7 @@ func (s *Store) ReleaseSandboxTargets(ctx context.Context, id string, targets []
 			if _, ours, err := tx.get(sandboxTargetPrefix + t); err != nil {
 				return err
 			} else if !ours {
-				tx.remove(sandboxObjectPrefix + id + "/" + t)
+				unlistTarget(tx, id, t)
 			}
 		}
 		return nil

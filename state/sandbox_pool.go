@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"sluice"
 )
@@ -12,6 +13,16 @@ func poolKey(pool string) string { return poolPrefix + url.PathEscape(pool) + "/
 
 func poolItemKey(i sluice.PoolItem) string {
 	return poolKey(i.PoolID) + url.PathEscape(i.Value) + "/" + i.SandboxID + "/" + url.PathEscape(i.OwnerID)
+}
+
+// heldItemKey is the key under which a sandbox finds an item that it holds.
+func heldItemKey(i sluice.PoolItem) string {
+	return sandboxPoolPrefix + i.SandboxID + "/" + strings.TrimPrefix(poolItemKey(i), poolPrefix)
+}
+
+func removeItem(tx *transaction, i sluice.PoolItem) {
+	tx.remove(poolItemKey(i))
+	tx.remove(heldItemKey(i))
 }
 
 // CheckoutFromPool takes a value of a pool for a sandbox that admit lets have it: the
@@ -47,6 +58,9 @@ func (s *Store) CheckoutFromPool(ctx context.Context, item sluice.PoolItem, star
 			return nil
 		}
 		value, ok = taking.Value, true
+		if err := save(tx, heldItemKey(taking), taking); err != nil {
+			return err
+		}
 		return save(tx, poolItemKey(taking), taking)
 	})
 	return value, ok, err
@@ -55,17 +69,17 @@ func (s *Store) CheckoutFromPool(ctx context.Context, item sluice.PoolItem, star
 // takenValues are the values of a pool that an item can't have, and the number of
 // items that its sandbox holds in all pools.
 func takenValues(tx *transaction, item sluice.PoolItem) (taken map[string]bool, held int, err error) {
-	all, err := loadAll[sluice.PoolItem](tx, poolPrefix)
+	if held, err = tx.count(sandboxPoolPrefix + item.SandboxID + "/"); err != nil {
+		return nil, 0, err
+	}
+	all, err := loadAll[sluice.PoolItem](tx, poolKey(item.PoolID))
 	if err != nil {
 		return nil, 0, err
 	}
 	taken = map[string]bool{}
 	for _, i := range all {
-		if i.SandboxID == item.SandboxID {
-			held++
-		}
 		own := i.SandboxID == item.SandboxID && i.OwnerID == item.OwnerID
-		if i.PoolID == item.PoolID && (own || !i.Shared || !item.Shared) {
+		if own || !i.Shared || !item.Shared {
 			taken[i.Value] = true
 		}
 	}
@@ -91,7 +105,7 @@ func (s *Store) ReleaseFromPool(ctx context.Context, item sluice.PoolItem, value
 			if _, held, err := tx.get(poolItemKey(item)); err != nil {
 				return err
 			} else if held {
-				tx.remove(poolItemKey(item))
+				removeItem(tx, item)
 			}
 		}
 		return nil

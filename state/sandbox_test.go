@@ -18,6 +18,11 @@ import (
 
 var sandboxMirrorQuotas = sluice.MirrorQuotas{Filters: 1000, Targets: 1000, Sessions: 1000, RulesPerFilter: 10, SessionsPerSource: 3, SourcesPerTarget: 10}
 
+// sandboxQuotas let n sandboxes be; each has room for some data and output.
+func sandboxQuotas(n int) sluice.SandboxQuotas {
+	return sluice.SandboxQuotas{Sandboxes: n, PoolItems: 1000, DataBytes: 256 << 10, DataKeys: 100, OutputBytes: 64 << 10, Messages: 200}
+}
+
 func sandbox(id string, instances ...string) sluice.Sandbox {
 	b := sluice.Sandbox{ID: id, Status: "Started"}
 	for _, i := range instances {
@@ -54,8 +59,8 @@ func mirrors(ctx context.Context, s *state.Store, id, target string, q sluice.Mi
 func TestSessionNumbersDifferOverControllers(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
-	must(t, s.CreateSandbox(ctx, sandbox("b1"), 10))
-	must(t, s.CreateSandbox(ctx, sandbox("b2"), 10))
+	must(t, s.CreateSandbox(ctx, sandbox("b1"), sandboxQuotas(10)))
+	must(t, s.CreateSandbox(ctx, sandbox("b2"), sandboxQuotas(10)))
 	q := sandboxMirrorQuotas
 	q.SessionsPerSource = 1000
 	var mu sync.Mutex
@@ -99,7 +104,7 @@ func TestSessionNumbersDifferOverControllers(t *testing.T) {
 func TestARequestSeesWhatItHasMade(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
-	must(t, s.CreateSandbox(ctx, sandbox("b1"), 10))
+	must(t, s.CreateSandbox(ctx, sandbox("b1"), sandboxQuotas(10)))
 	for _, limit := range []struct {
 		code   string
 		change func(*sluice.MirrorQuotas)
@@ -144,7 +149,7 @@ func TestARequestSeesWhatItHasMade(t *testing.T) {
 func TestASandboxOfManySessionsEnds(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
-	must(t, s.CreateSandbox(ctx, sandbox("b1", "i-1"), 10))
+	must(t, s.CreateSandbox(ctx, sandbox("b1", "i-1"), sandboxQuotas(10)))
 	q := sandboxMirrorQuotas
 	q.SessionsPerSource = 1000
 	sources := make([]string, 50)
@@ -173,7 +178,7 @@ func TestASandboxOfManySessionsEnds(t *testing.T) {
 	if tags, err := s.EC2Tags(ctx); err != nil || len(tags) != 0 {
 		t.Errorf("tags of what is gone: %v, %v", tags, err)
 	}
-	must(t, s.CreateSandbox(ctx, sandbox("b2", "i-1"), 1)) // an ended one doesn't count
+	must(t, s.CreateSandbox(ctx, sandbox("b2", "i-1"), sandboxQuotas(1))) // an ended one doesn't count
 	must(t, s.PurgeSandboxes(ctx, time.Unix(2, 0)))
 	all, err := s.Sandboxes(ctx)
 	must(t, err)
@@ -187,14 +192,16 @@ func TestOfEndedSandboxesTheLastAreKept(t *testing.T) {
 	ctx := t.Context()
 	for n := range 6 {
 		id := fmt.Sprint("b", 9-n)
-		must(t, s.CreateSandbox(ctx, sandbox(id), 2))
-		must(t, s.SetSandboxData(ctx, id, map[string]string{"a": "b"}, false, 100, admitted))
+		must(t, s.CreateSandbox(ctx, sandbox(id), sandboxQuotas(2)))
+		must(t, s.SetSandboxData(ctx, id, map[string]string{"a": "b"}, false, sandboxQuotas(1), admitted))
+		must(t, s.AddSandboxMessage(ctx, id, "one", sandboxQuotas(1), admitted))
+		must(t, s.AddSandboxMessage(ctx, id, "two", sandboxQuotas(1), admitted))
 		must(t, s.FinishSandbox(ctx, id, func(b sluice.Sandbox) sluice.Sandbox {
 			b.ActualEnd = time.Unix(int64(n), 0)
 			return b
 		}))
 	}
-	must(t, s.CreateSandbox(ctx, sandbox("b1"), 2))
+	must(t, s.CreateSandbox(ctx, sandbox("b1"), sandboxQuotas(2)))
 	all, err := s.Sandboxes(ctx)
 	must(t, err)
 	var ids []string
@@ -204,15 +211,23 @@ func TestOfEndedSandboxesTheLastAreKept(t *testing.T) {
 	if diff := cmp.Diff([]string{"b1", "b4", "b5"}, ids); diff != "" {
 		t.Error(diff)
 	}
-	if raw, err := s.Raw(ctx, "/sluice/sandbox-data/b9"); err != nil || raw != "" {
-		t.Errorf("data of a forgotten sandbox: %q, %v", raw, err)
+	for id, want := range map[string]int{"b9": 0, "b5": 1 + 3} { // a datum; lines and their numbers
+		n := 0
+		for _, prefix := range []string{"sandbox-data/", "sandbox-output/", "sandbox-output-line/"} {
+			keys, err := s.Keys(ctx, "/sluice/"+prefix+id)
+			must(t, err)
+			n += len(keys)
+		}
+		if n != want {
+			t.Errorf("%s has %d keys of data and output, want %d", id, n, want)
+		}
 	}
 }
 
 func TestAnEndingSandboxGetsNothingNew(t *testing.T) {
 	s := fresh(t)
 	ctx := t.Context()
-	must(t, s.CreateSandbox(ctx, sandbox("b1"), 10))
+	must(t, s.CreateSandbox(ctx, sandbox("b1"), sandboxQuotas(10)))
 	ended := errors.New("ended")
 	refuse := func(sluice.Sandbox) error { return ended }
 	if _, err := s.CreateSandboxMirrors(ctx, "b1", make([]sluice.SandboxMirror, 1), sandboxMirrorQuotas, refuse, nil, nil, nil); !errors.Is(err, ended) {
@@ -221,10 +236,10 @@ func TestAnEndingSandboxGetsNothingNew(t *testing.T) {
 	if _, _, err := s.CheckoutFromPool(ctx, sluice.PoolItem{PoolID: "p", SandboxID: "b1"}, 1, 2, 10, refuse); !errors.Is(err, ended) {
 		t.Error(err)
 	}
-	if err := s.SetSandboxData(ctx, "b1", nil, false, 10, refuse); !errors.Is(err, ended) {
+	if err := s.SetSandboxData(ctx, "b1", nil, false, sandboxQuotas(1), refuse); !errors.Is(err, ended) {
 		t.Error(err)
 	}
-	if err := s.AddSandboxMessage(ctx, "b1", "x", 10, refuse); !errors.Is(err, ended) {
+	if err := s.AddSandboxMessage(ctx, "b1", "x", sandboxQuotas(1), refuse); !errors.Is(err, ended) {
 		t.Error(err)
 	}
 	for name, err := range map[string]error{

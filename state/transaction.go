@@ -46,9 +46,29 @@ func (s *Store) transact(ctx context.Context, body func(*transaction) error) err
 	case <-ctx.Done():
 		return fmt.Errorf("await transaction: %w", ctx.Err())
 	}
+	reclaimed := false
 	for range maxAttempts {
 		done, err := s.attempt(ctx, body)
+		if errors.Is(err, rpctypes.ErrNoSpace) && !reclaimed {
+			reclaimed = true
+			if full := s.space.reclaim(); full != nil {
+				return errors.Join(full, err)
+			}
+			continue
+		}
 		if done || err != nil {
+			return err
+		}
+	}
+	return sluice.Errorf(sluice.KindThrottling, "Rate exceeded")
+}
+
+// view runs a body that only reads, all at one revision. Should that be compacted
+// meanwhile, body runs again.
+func (s *Store) view(ctx context.Context, body func(*transaction) error) error {
+	for range maxAttempts {
+		err := body(&transaction{ctx: ctx, kv: s.kv})
+		if !errors.Is(err, rpctypes.ErrCompacted) {
 			return err
 		}
 	}
@@ -72,6 +92,9 @@ func (s *Store) attempt(ctx context.Context, body func(*transaction) error) (boo
 	answer, err := s.kv.Txn(context.WithoutCancel(ctx)).If(tx.compares...).Then(writes...).Commit()
 	if err != nil {
 		return false, fmt.Errorf("commit transaction: %w", err)
+	}
+	if answer.Succeeded {
+		s.space.wrote(tx.size(), answer.Header.Revision)
 	}
 	return answer.Succeeded, nil
 }
@@ -105,6 +128,19 @@ func (tx *transaction) writes() []clientv3.Op {
 		}
 	}
 	return ops
+}
+
+// keyOverhead is about what etcd stores with each key, in bytes.
+const keyOverhead = 100
+
+// size is about what the pending writes add to the store's file, in bytes. Removals
+// add little, and that for good measure.
+func (tx *transaction) size() int {
+	n := len(tx.removed) * keyOverhead
+	for key, value := range tx.pending {
+		n += keyOverhead + len(key) + len(value)
+	}
+	return n
 }
 
 // compare adds a comparison for a key or a prefix that has none yet. All reads are of

@@ -18,6 +18,7 @@ func quotas(l daemon.LimitsConfig) control.Quotas {
 			RulesPerFilter: l.MirrorRulesPerFilter, SessionsPerSource: l.MirrorSessionsPerSource, SourcesPerTarget: l.MirrorSourcesPerTarget,
 		},
 		SecurityGroups: sluice.SecurityGroupQuotas{Groups: l.SecurityGroups, RulesPerGroup: l.SecurityGroupRules},
+		Sandboxes:      sluice.SandboxQuotas{Sandboxes: l.Sandboxes, PerOwner: l.SandboxesPerOwner},
 	}
 }
 

@@ -282,7 +282,7 @@ func (v *server) serveAdmin(ctx context.Context) error {
 	return serveHTTP(ctx, newHTTPServer(handler, v.log), v.admin)
 }
 
-// checkReady answers /readyz: the rooms run and the store answers.
+// checkReady answers /readyz: the rooms run and the store answers and takes writes.
 func (v *server) checkReady(ctx context.Context) error {
 	if !v.ready.Load() {
 		return errors.New("starting or stopping")
@@ -290,6 +290,10 @@ func (v *server) checkReady(ctx context.Context) error {
 	if _, err := v.controller.ListFirewalls(ctx, nil); err != nil {
 		v.log.Warn("not ready", "error", err)
 		return errors.New("the store does not answer")
+	}
+	if err := v.store.Writable(); err != nil {
+		v.log.Warn("not ready", "error", err)
+		return err
 	}
 	return nil
 }
