@@ -39,17 +39,16 @@ func (s *Store) CreateSandbox(ctx context.Context, b sluice.Sandbox, q sluice.Sa
 		var ended, endedTheirs []sluice.Sandbox
 		for _, o := range all {
 			same := strings.EqualFold(o.Owner, b.Owner)
-			switch {
-			case o.ActualEnd.IsZero() && same:
-				theirs++
-				fallthrough
-			case o.ActualEnd.IsZero():
+			if o.ActualEnd.IsZero() {
 				living++
-			case same:
+				if same {
+					theirs++
+				}
+				continue
+			}
+			ended = append(ended, o)
+			if same {
 				endedTheirs = append(endedTheirs, o)
-				fallthrough
-			default:
-				ended = append(ended, o)
 			}
 		}
 		if q.PerOwner > 0 && theirs >= q.PerOwner {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,7 +50,11 @@ func mirrors(ctx context.Context, s *state.Store, id, target string, q sluice.Mi
 		})
 	}
 	return s.CreateSandboxMirrors(ctx, id, plans, q, admitted,
-		func(_ sluice.Sandbox, m sluice.SandboxMirror) (sluice.SandboxMirror, error) { return m, nil },
+		func(_ sluice.Sandbox, m sluice.SandboxMirror) (sluice.SandboxMirror, error) {
+			m.SourceInstance = strings.Replace(m.Session.NetworkInterfaceID, "eni", "i", 1)
+			m.TargetInstance = strings.Replace(m.Target.NetworkInterfaceID, "eni", "i", 1)
+			return m, nil
+		},
 		func(sluice.TrafficMirrorTarget) error { return nil },
 		func(n sluice.TrafficMirrorSession, _ sluice.TrafficMirrorTarget) (sluice.TrafficMirrorSession, error) {
 			return n, nil
@@ -185,6 +190,51 @@ func TestASandboxOfManySessionsEnds(t *testing.T) {
 	if len(all) != 1 || all[0].ID != "b2" {
 		t.Errorf("%+v", all)
 	}
+}
+
+func TestAMemberOfManySessionsGoesWithThem(t *testing.T) {
+	s := fresh(t)
+	ctx := t.Context()
+	must(t, s.CreateSandbox(ctx, sandbox("b1", "i-1", "i-2", "i-8", "i-9"), sandboxQuotas(10)))
+	q := sandboxMirrorQuotas
+	q.SessionsPerSource = 1000
+	for range 5 {
+		_, err := mirrors(ctx, s, "b1", "eni-9", q, slices.Repeat([]string{"eni-1"}, 50)...)
+		must(t, err)
+	}
+	_, err := mirrors(ctx, s, "b1", "eni-9", q, "eni-2")
+	must(t, err)
+	_, err = mirrors(ctx, s, "b1", "eni-8", q, "eni-1", "eni-2")
+	must(t, err)
+	without := func(instances ...string) func(b sluice.Sandbox) (sluice.Sandbox, error) {
+		return func(b sluice.Sandbox) (sluice.Sandbox, error) {
+			b.Members = slices.DeleteFunc(slices.Clone(b.Members), func(m sluice.SandboxMember) bool { return slices.Contains(instances, m.InstanceID) })
+			return b, nil
+		}
+	}
+	no := func([]string, string) bool { return false }
+	check := func(what string, removed []sluice.TrafficMirrorSession, went, targets, sessions, members int) {
+		t.Helper()
+		_, tg, ss, err := s.Mirrors(ctx)
+		must(t, err)
+		b, err := s.Sandbox(ctx, "b1")
+		must(t, err)
+		if got, want := [4]int{len(removed), len(tg), len(ss), len(b.Members)}, [4]int{went, targets, sessions, members}; got != want {
+			t.Errorf("%s: sessions that went, targets, sessions and members are %d, want %d", what, got, want)
+		}
+	}
+	removed, err := s.RemoveSandboxMembers(ctx, "b1", without("i-1"), no)
+	must(t, err)
+	check("a source", removed, 251, 2, 2, 3)
+	refused := errors.New("refused")
+	removed, err = s.RemoveSandboxMembers(ctx, "b1", func(b sluice.Sandbox) (sluice.Sandbox, error) { return b, refused }, no)
+	if !errors.Is(err, refused) {
+		t.Error(err)
+	}
+	check("nothing", removed, 0, 2, 2, 3)
+	removed, err = s.RemoveSandboxMembers(ctx, "b1", without("i-9"), no)
+	must(t, err)
+	check("a target", removed, 1, 1, 1, 2)
 }
 
 func TestOfEndedSandboxesTheLastAreKept(t *testing.T) {
