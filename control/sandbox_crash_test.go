@@ -15,8 +15,8 @@ import (
 )
 
 // whole checks that nothing is half-made: sessions have their filter and target, and
-// filters a session; of a request of three sessions there are all or none. Nothing is
-// there that is no living sandbox's.
+// filters a session; of a request of three sessions there are all or none, and their
+// members are there. Nothing is there that is no living sandbox's.
 func (r *sandboxRig) whole() {
 	r.t.Helper()
 	filters, err := r.TrafficMirrorFilters(r.t.Context())
@@ -63,6 +63,11 @@ func (r *sandboxRig) whole() {
 	for _, f := range filters {
 		if !used[f.ID] {
 			r.t.Errorf("filter %s has no session", f.ID)
+		}
+	}
+	for _, b := range living {
+		if owners[b.ID] > 0 && len(b.Resources) != 4 {
+			r.t.Errorf("sandbox %s has %d sessions and %d of 4 members", b.ID, owners[b.ID], len(b.Resources))
 		}
 	}
 	for id, n := range owners {
@@ -132,6 +137,9 @@ func TestProcessToKill(t *testing.T) {
 			_, err := r.RemoveMirroring(t.Context(), dana, b.ID, remove)
 			must(t, err)
 			r.mirror(b, three()...)
+		}
+		if n%3 == 0 {
+			must(t, r.RemoveResources(t.Context(), dana, b.ID, []string{"i-1", "i-2"}))
 		}
 		must(t, r.TerminateSandbox(t.Context(), dana, b.ID))
 	}
