@@ -1,6 +1,9 @@
 package sluice
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Interface is a Linux network device in one namespace of one host. On the API it
 // is an elastic network interface.
@@ -92,6 +95,11 @@ func (i Inventory) Interface(id string) (Interface, bool) {
 		}
 	}
 	return Interface{}, false
+}
+
+// HasAddress tells whether the interface has an address.
+func (n Interface) HasAddress(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr().Unmap() == a.Unmap() })
 }
 
 // Primary returns the first IPv4 and the first IPv6 address that reach beyond the
