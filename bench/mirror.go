@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -96,16 +97,16 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	sliced := &way{name: "slices", begin: m.session(sliceLength, &m.everything), count: m.atSensor}
 	segment := &way{name: "copy and segment, to nowhere", begin: m.segmented, count: m.atSegments}
 	path := &way{name: "copy, segment, tc mirred into a VXLAN device", begin: m.segmentedVXLAN, count: m.atSensor}
-	stream, err := startStream(ctx, m.LabNetwork)
-	if err != nil {
-		return nil, err
-	}
-	defer stream.close()
-	if err := race(ctx, stream, mirrorRounds, mirrorWindow, plain, whole, tc, sliced, segment, path); err != nil {
+	if err := m.race(ctx, runtime.NumCPU(), mirrorRounds, mirrorWindow, plain, whole, tc, sliced, segment, path); err != nil {
 		return nil, err
 	}
 	// A small difference takes many turns, each right after the other.
-	if err := race(ctx, stream, idleRounds, idleWindow, beside, idle); err != nil {
+	if err := m.race(ctx, runtime.NumCPU(), idleRounds, idleWindow, beside, idle); err != nil {
+		return nil, err
+	}
+	one, onePath := *sliced, *path
+	one.copies, onePath.copies = nil, nil
+	if err := m.race(ctx, 1, mirrorRounds, mirrorWindow, &one, &onePath); err != nil {
 		return nil, err
 	}
 	for _, w := range []*way{whole, tc, sliced, segment, path} {
@@ -120,13 +121,20 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 		paired("TCP, session matches nothing", "Gbit/s", idle.rates, beside.rates, plain.name, 0.97),
 		paired("slices of 128 bytes", "copies/s", sliced.copies, path.copies, path.name, 1.5),
 		paired("slices of 128 bytes", "copies/s", sliced.copies, segment.copies, segment.name, 0),
+		paired("slices of 128 bytes, one stream", "copies/s", one.copies, onePath.copies, path.name, 0),
 		paired("TCP, sliced to 128 bytes", "Gbit/s", sliced.rates, plain.rates, plain.name, 0),
 	}, nil
 }
 
-// race measures each way in turn while TCP flows. Every other round goes backwards, so
-// that none always comes first.
-func race(ctx context.Context, s *stream, rounds int, window time.Duration, ways ...*way) error {
+// race measures each way in turn while TCP flows, in as many streams as are asked for:
+// with one for each CPU none of them has time to spare, which would hide what copying
+// costs. Every other round goes backwards, so that none always comes first.
+func (m *mirrored) race(ctx context.Context, n, rounds int, window time.Duration, ways ...*way) (err error) {
+	s, err := startStreams(ctx, m.LabNetwork, n)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }()
 	for range rounds {
 		for _, w := range ways {
 			if err := w.measure(ctx, s, window); err != nil {
@@ -138,7 +146,7 @@ func race(ctx context.Context, s *stream, rounds int, window time.Duration, ways
 	return nil
 }
 
-func (w *way) measure(ctx context.Context, s *stream, window time.Duration) (err error) {
+func (w *way) measure(ctx context.Context, s *streams, window time.Duration) (err error) {
 	end, err := w.begin(ctx)
 	if err != nil {
 		return err
