@@ -172,6 +172,7 @@ func (m *mirroring) encode(s sluice.MirrorSource) (*mirrorSource, error) {
 		}
 	}
 	g.Sessions = uint32(len(s.Sessions))
+	g.Gate = encodeGates(s.Sessions)
 	return g, nil
 }
 
