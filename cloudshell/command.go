@@ -84,7 +84,7 @@ func (d *Door) prepare(ctx context.Context, c *call) (prepared, error) {
 // launch begins a prepared command. Where output is wanted, what it ends with goes to
 // the output of the sandbox.
 func (d *Door) launch(ctx context.Context, c *call, p prepared, id string, output bool) (*flight, error) {
-	return d.flights.start(ctx, c.key, id, func(ctx context.Context) (string, error) {
+	return d.flights.start(ctx, c.key, p.sandboxID, id, func(ctx context.Context) (string, error) {
 		text, err := p.command.run(ctx, d, c.user, p.sandboxID, p.request)
 		message := p.command.name + ": " + text
 		if err != nil {
@@ -114,7 +114,7 @@ func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	case <-ctx.Done(): // the caller is gone; the command is not
 		return nil, faultf(control.SandboxErrorGeneral, "The connection ended")
 	}
-	c.delivered = func() { d.flights.forget(c.key, f) }
+	c.flight = f
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -137,6 +137,7 @@ func enqueueCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.flight = f // whoever has its id and asks again wants another run
 	return newInfo("CommandExecutionIdResponseInfo", "Id", f.id), nil
 }
 

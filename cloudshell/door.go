@@ -88,8 +88,8 @@ type call struct {
 	dates     dates
 	address   string // of the client, without its port
 	key       string // the same for the same bytes under the same token
-	// delivered is called once the answer is on its way; nil is nothing to do.
-	delivered func()
+	// flight is the command whose outcome, or whose id, the answer tells; nil for none.
+	flight *flight
 }
 
 // sandboxID is the id that most operations name their sandbox by.

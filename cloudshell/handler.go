@@ -123,10 +123,20 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known 
 		status = http.StatusUnauthorized
 	}
 	d.observe(c, f, started)
-	if err := write(w, status, "text/xml; charset=utf-8", text); err != nil || r.Context().Err() != nil {
-		d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
-	} else if c.delivered != nil {
-		c.delivered()
+	// A connection that has ended before the answer is written never gets it. One that
+	// ends afterwards says nothing: clients close it as soon as they have read the answer.
+	// By then they may have sent the next request too, so the command is settled first.
+	gone := r.Context().Err() != nil
+	if c.flight != nil && !gone {
+		d.flights.forget(c.key, c.flight)
+	}
+	err = write(w, status, "text/xml; charset=utf-8", text)
+	if err == nil && !gone {
+		return
+	}
+	d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
+	if c.flight != nil {
+		d.flights.keep(c.key, c.flight)
 	}
 }
 
