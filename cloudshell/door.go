@@ -112,6 +112,11 @@ func faultf(code int, format string, args ...any) *fault {
 	return &fault{code: code, message: fmt.Sprintf(format, args...)}
 }
 
+// unauthorized is the fault of a request without a valid token.
+func unauthorized() *fault {
+	return &fault{control.SandboxErrorGeneral, "The token is not valid or has expired; log on again", true}
+}
+
 // faultOf turns an error of the house into one of the protocol. What is no error for
 // callers says nothing about the inside; other is the code of those without one.
 func (d *Door) faultOf(operation string, err error, other int) *fault {
@@ -155,9 +160,7 @@ func (d *Door) perform(ctx context.Context, c *call) (*info, error) {
 		if !o.public {
 			u, ok := d.tokens.user(c.token, d.Clock())
 			if !ok {
-				f := faultf(control.SandboxErrorGeneral, "The token is not valid or has expired; log on again")
-				f.unauthorized = true
-				return nil, f
+				return nil, unauthorized()
 			}
 			c.user = u
 		}

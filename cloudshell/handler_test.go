@@ -110,6 +110,11 @@ func TestBodiesAreBounded(t *testing.T) {
 	if _, err := strictParse("Logon", text); err == nil || !strings.Contains(err.Error(), "larger than 65536 bytes") {
 		t.Error(err)
 	}
+	// A client with a stale token is to log on again, however long its request is.
+	status, text := post(t, d, "stale", "SetSandboxData", "<SetSandboxData>"+strings.Repeat(" ", maxAnonymousBody)+"</SetSandboxData>")
+	if _, err := strictParse("SetSandboxData", text); status != 401 || err == nil || !strings.Contains(err.Error(), "log on again") {
+		t.Errorf("with a stale token: %d, %v", status, err)
+	}
 	_, text = post(t, d, d.testToken(), "GetServerDateAndTime", "<GetServerDateAndTime>"+strings.Repeat(" ", maxAnonymousBody)+"</GetServerDateAndTime>")
 	if _, err := strictParse("GetServerDateAndTime", text); err != nil {
 		t.Error(err)
@@ -148,7 +153,7 @@ func TestTheRESTVariant(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	_, want := post(t, d, token, "GetReservationStatus", "<GetReservationStatus><reservationId>"+sandboxID+"</reservationId></GetReservationStatus>")
-	for _, path := range []string{"/Api//RmApi/GetReservationStatus", "/Api/RmApi/GetReservationStatus"} {
+	for _, path := range []string{"/Api//RmApi/GetReservationStatus", "/Api/RmApi/GetReservationStatus", "/api//rmapi/getreservationstatus/"} {
 		w = webAPI(d, "POST", path, "Bearer "+token, `{"reservationId": "`+sandboxID+`", "disableCache": false, "none": null}`)
 		if w.Code != 200 || w.Body.String() != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
@@ -177,7 +182,12 @@ func TestTheRESTVariant(t *testing.T) {
 	if w = webAPI(d, "POST", "/Api//RmApi/GetReservationStatus", "Bearer x", "{}"); w.Code != http.StatusUnauthorized {
 		t.Errorf("with a wrong token: %d", w.Code)
 	}
-	for _, body := range []string{"", "[]", "{} {}"} {
+	for _, body := range []string{"", " ", "null", "{}"} {
+		if w = webAPI(d, "POST", "/Api//RmApi/GetServerDateAndTime", "Bearer "+token, body); w.Code != 200 || !strings.Contains(w.Body.String(), "ServerDateTime=") {
+			t.Errorf("without parameters, body %q: %d %s", body, w.Code, w.Body)
+		}
+	}
+	for _, body := range []string{"", "[]", "{} {}", "null null", "5"} {
 		if w = webAPI(d, "POST", "/Api//RmApi/GetReservationStatus", "Bearer "+token, body); w.Code != 200 || !strings.Contains(w.Body.String(), `Success="false"`) {
 			t.Errorf("body %q: %d %s", body, w.Code, w.Body)
 		}
