@@ -112,7 +112,7 @@ func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	select {
 	case <-f.done:
 	case <-ctx.Done(): // the caller is gone; the command is not
-		return nil, faultf(control.SandboxErrorGeneral, "The connection ended")
+		return nil, hungUp()
 	}
 	c.flight = f
 	if f.err != nil {

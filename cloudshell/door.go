@@ -49,8 +49,7 @@ type Door struct {
 	nobody   []byte          // the hash that unknown users are compared with
 	tokens   tokens
 	throttle throttle
-	waiting  chan struct{} // log-ons that wait
-	hashing  chan struct{} // passwords that are being compared
+	logons   logons
 	flights  flights
 }
 
@@ -59,7 +58,7 @@ func New(o Options) (*Door, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	d := &Door{Options: o, users: map[string]User{}, waiting: make(chan struct{}, maxWaiting), hashing: make(chan struct{}, maxHashing)}
+	d := &Door{Options: o, users: map[string]User{}, logons: newLogons()}
 	cost := bcrypt.DefaultCost
 	for _, u := range o.Users {
 		d.users[strings.ToLower(u.Name)] = u
@@ -116,6 +115,9 @@ func faultf(code int, format string, args ...any) *fault {
 func unauthorized() *fault {
 	return &fault{control.SandboxErrorGeneral, "The token is not valid or has expired; log on again", true}
 }
+
+// hungUp is the fault of a request whose client is gone. Only the log shows it.
+func hungUp() *fault { return faultf(control.SandboxErrorGeneral, "The connection ended") }
 
 // faultOf turns an error of the house into one of the protocol. What is no error for
 // callers says nothing about the inside; other is the code of those without one.
