@@ -142,16 +142,12 @@ func enqueueCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 }
 
 func runCreateMirroring(ctx context.Context, d *Door, u control.SandboxUser, sandboxID, request string) (string, error) {
-	actions, cause, err := parseCreateRequest(request)
+	actions, err := parseCreateRequest(request)
 	if err != nil {
 		return "", err
 	}
-	var results []control.MirroringResult
-	if cause != "" {
-		for _, a := range actions {
-			results = append(results, control.MirroringResult{ActionID: a.ActionID, Info: cause, Error: cause})
-		}
-	} else if results, err = d.Backend.CreateMirroring(ctx, u, sandboxID, actions); err != nil {
+	results, err := d.Backend.CreateMirroring(ctx, u, sandboxID, actions)
+	if err != nil {
 		return "", err
 	}
 	return driverResponse(createMirroring, results), nil

@@ -159,8 +159,15 @@ func TestGuessesWaitForEachOther(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
+		for range maxHashing { // no password is compared until all have come
+			d.logons.hashing <- struct{}{}
+		}
 		for range 100 {
 			wg.Go(guess)
+		}
+		synctest.Wait()
+		for range maxHashing {
+			<-d.logons.hashing
 		}
 		wg.Wait()
 		if wrong.Load() != maxInLine || refused.Load() != 100-maxInLine {
