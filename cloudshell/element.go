@@ -28,7 +28,16 @@ var errNotXML = errors.New("the body is not well-formed XML")
 // parseXML reads a request. White space between elements stays in text, which nobody
 // reads of an element that has children, but to find what doesn't belong there.
 func parseXML(body []byte) (*element, error) {
+	if isUTF16(body) {
+		return nil, errors.New("the body is in UTF-16, which is not accepted; send UTF-8")
+	}
 	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
+	var unread error // why the declared encoding is not read
+	d.CharsetReader = func(encoding string, body io.Reader) (r io.Reader, err error) {
+		r, unread = charsetReader(encoding, body)
+		return r, unread
+	}
+	declared := false
 	var root *element
 	var path []*element
 	var texts []*strings.Builder
@@ -36,6 +45,9 @@ func parseXML(body []byte) (*element, error) {
 		token, err := d.Token()
 		if errors.Is(err, io.EOF) {
 			break
+		}
+		if unread != nil {
+			return nil, unread
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotXML, err)
@@ -64,6 +76,14 @@ func parseXML(body []byte) (*element, error) {
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, fmt.Errorf("%w: text outside of the root", errNotXML)
 			}
+		case xml.ProcInst:
+			if t.Target != "xml" {
+				continue
+			}
+			if declared { // each would put another reader around the rest
+				return nil, fmt.Errorf("%w: a second XML declaration", errNotXML)
+			}
+			declared = true
 		case xml.Directive:
 			return nil, errors.New("the body has a document type declaration, which is not accepted")
 		}

@@ -1,6 +1,7 @@
 package cloudshell
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -68,13 +69,16 @@ func (d *Door) WebAPIHandler() http.Handler {
 			d.serveLogin(w, r)
 			return
 		}
-		name, ok := operationOf(path, webAPIPath)
+		name, ok := webOperationOf(path)
 		d.serve(w, r, name, ok, bearerToken(r.Header.Get("Authorization")), func(c *call, body []byte) error {
+			if len(bytes.TrimSpace(body)) == 0 { // clients send none where there are no parameters
+				body = []byte("{}")
+			}
 			value, err := parseJSON(body)
 			if err != nil {
 				return faultf(control.SandboxErrorGeneral, "The body is not valid JSON: %s", err)
 			}
-			if _, ok := value.(*jsonObject); !ok {
+			if _, ok := value.(*jsonObject); !ok && value != nil {
 				return faultf(control.SandboxErrorGeneral, "The body is not a JSON object")
 			}
 			c.params = elementOf(name, value)
@@ -90,16 +94,34 @@ func operationOf(path, prefix string) (string, bool) {
 	return name, ok && operationPattern.MatchString(name)
 }
 
+// webOperationOf cuts the operation out of a path of the REST variant, where case is
+// nothing, and returns it as the table spells it.
+func webOperationOf(path string) (string, bool) {
+	if len(path) < len(webAPIPath) || !strings.EqualFold(path[:len(webAPIPath)], webAPIPath) {
+		return "", false
+	}
+	name, ok := operationOf(webAPIPath+path[len(webAPIPath):], webAPIPath)
+	for _, o := range operations() {
+		if strings.EqualFold(o.name, name) {
+			name = o.name
+		}
+	}
+	return name, ok
+}
+
 // serve answers one request whose body decode reads.
 func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, token string, decode func(*call, []byte) error) {
 	started := d.Clock()
 	c := &call{operation: name, token: token, dates: datesOf(r.Header), address: clientAddress(r)}
 	limit := d.MaxBody
-	if _, ok := d.tokens.user(token, started); !ok {
+	_, authorized := d.tokens.user(token, started)
+	if !authorized {
 		limit = min(limit, maxAnonymousBody)
 	}
-	body, err := readBody(w, r, limit)
+	body, err := readBody(w, r, limit, d.MaxBody)
 	switch {
+	case errors.Is(err, errLargeBody) && !authorized && wantsToken(name):
+		err = unauthorized() // clients with a stale token log on again
 	case err != nil:
 	case !known:
 		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", r.URL.Path)
@@ -123,10 +145,20 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known 
 		status = http.StatusUnauthorized
 	}
 	d.observe(c, f, started)
-	if err := write(w, status, "text/xml; charset=utf-8", text); err != nil || r.Context().Err() != nil {
-		d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
-	} else if c.delivered != nil {
-		c.delivered()
+	// A connection that has ended before the answer is written never gets it. One that
+	// ends afterwards says nothing: clients close it as soon as they have read the answer.
+	// By then they may have sent the next request too, so the command is settled first.
+	gone := r.Context().Err() != nil
+	if c.flight != nil && !gone {
+		d.flights.forget(c.key, c.flight)
+	}
+	err = write(w, status, "text/xml; charset=utf-8", text)
+	if err == nil && !gone {
+		return
+	}
+	d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
+	if c.flight != nil {
+		d.flights.keep(c.key, c.flight)
 	}
 }
 
@@ -138,7 +170,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 		d.observe(c, f, started)
 		d.logWrite(write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
 	}
-	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody))
+	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody), d.MaxBody)
 	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
 		err = faultf(control.SandboxErrorGeneral, "Log on with PUT")
 	}
@@ -178,12 +210,22 @@ func (d *Door) logWrite(err error) {
 	}
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+// errLargeBody is a body beyond its limit.
+var errLargeBody = errors.New("the body is too large")
+
+// readBody reads a body of at most limit bytes. What is longer is passed over, up to
+// the largest that anybody may send: clients read no answer while they send.
+func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64) ([]byte, error) {
+	from := http.MaxBytesReader(w, r.Body, max(limit, largest))
+	body, err := io.ReadAll(io.LimitReader(from, limit+1))
+	long := int64(len(body)) > limit
+	if long {
+		_, err = io.Copy(io.Discard, from)
+	}
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large):
-		return nil, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit)
+	case errors.As(err, &large) || long && err == nil:
+		return nil, fmt.Errorf("%w: %w", errLargeBody, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit))
 	case err != nil:
 		return nil, faultf(control.SandboxErrorGeneral, "The body can't be read: %s", err)
 	}
