@@ -51,6 +51,8 @@ type Door struct {
 	throttle throttle
 	logons   logons
 	flights  flights
+
+	answerTimeout time.Duration // AnswerTimeout but in tests
 }
 
 // New makes the door. Close waits for what it has begun.
@@ -58,15 +60,16 @@ func New(o Options) (*Door, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	d := &Door{Options: o, users: map[string]User{}, logons: newLogons()}
-	cost := bcrypt.DefaultCost
+	d := &Door{Options: o, answerTimeout: AnswerTimeout, users: map[string]User{}, logons: newLogons()}
+	// As dear as the dearest, so that time doesn't tell who there is.
+	cost := bcrypt.MinCost
 	for _, u := range o.Users {
 		d.users[strings.ToLower(u.Name)] = u
 		c, err := bcrypt.Cost([]byte(u.PasswordHash))
 		if err != nil {
 			return nil, fmt.Errorf("read password hash of %s: %w", u.Name, err)
 		}
-		cost = c
+		cost = max(cost, c)
 	}
 	var err error
 	if d.nobody, err = bcrypt.GenerateFromPassword([]byte(sluice.NewUUID()), cost); err != nil {
@@ -83,7 +86,8 @@ type call struct {
 	operation string
 	params    *element
 	token     string
-	user      control.SandboxUser // zero in a log-on
+	user      control.SandboxUser // zero until a log-on has succeeded
+	claimed   string              // who a log-on says it is
 	dates     dates
 	address   string // of the client, without its port
 	key       string // the same for the same bytes under the same token

@@ -17,6 +17,9 @@ func invalid(format string, args ...any) error {
 	return faultf(control.SandboxErrorDriver, format, args...)
 }
 
+// maxActionID bounds an actionId, in bytes: answers repeat it.
+const maxActionID = 1024
+
 // readActions reads the actions of a request and their ids. What names an action before
 // its own id is known is its place.
 func readActions(request, kind, none string) ([]*jsonObject, error) {
@@ -48,6 +51,9 @@ func readActions(request, kind, none string) ([]*jsonObject, error) {
 			return nil, invalid("Invalid request: %s is not an object", name)
 		}
 		if id, ok := a.values["actionId"].(string); ok {
+			if len(id) > maxActionID {
+				return nil, invalid("Invalid request: the actionId of %s has %d bytes, want %d at most", name, len(id), maxActionID)
+			}
 			name = "action '" + cut(id) + "'"
 		}
 		if err := requireType(a, name, kind); err != nil {

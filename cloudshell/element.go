@@ -50,7 +50,7 @@ func parseXML(body []byte) (*element, error) {
 			return nil, unread
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errNotXML, err)
+			return nil, notXML(err)
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
@@ -92,6 +92,15 @@ func parseXML(body []byte) (*element, error) {
 		return nil, fmt.Errorf("%w: it is empty", errNotXML)
 	}
 	return root, nil
+}
+
+// notXML tells where a body is malformed. What stands there may be half a password.
+func notXML(err error) error {
+	var e *xml.SyntaxError
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w: line %d", errNotXML, e.Line)
+	}
+	return fmt.Errorf("%w: %w", errNotXML, err) // its bytes are not of its encoding
 }
 
 // child returns the first child of a name, and nil where there is none.

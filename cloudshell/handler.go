@@ -2,6 +2,7 @@ package cloudshell
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -24,7 +25,9 @@ const (
 	ReadHeaderTimeout = 10 * time.Second
 	ReadTimeout       = 60 * time.Second
 	IdleTimeout       = 5 * time.Minute
-	MaxHeaderBytes    = 64 << 10
+	// AnswerTimeout is how long a client may take to receive an answer once it is there.
+	AnswerTimeout  = 30 * time.Second
+	MaxHeaderBytes = 64 << 10
 )
 
 // maxAnonymousBody is the largest body of a request without a valid token, in bytes: a
@@ -53,7 +56,7 @@ func (d *Door) AutomationHandler() http.Handler {
 				return faultf(control.SandboxErrorGeneral, "%s", err)
 			}
 			if c.params.name != name {
-				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, c.params.name)
+				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, cut(c.params.name))
 			}
 			return nil
 		})
@@ -124,7 +127,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known 
 		err = unauthorized() // clients with a stale token log on again
 	case err != nil:
 	case !known:
-		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", r.URL.Path)
+		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", cut(r.URL.Path))
 	case r.Method != http.MethodPost:
 		err = faultf(control.SandboxErrorGeneral, "Operation '%s' is called with POST", name)
 	default:
@@ -152,7 +155,7 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known 
 	if c.flight != nil && !gone {
 		d.flights.forget(c.key, c.flight)
 	}
-	err = write(w, status, "text/xml; charset=utf-8", text)
+	err = d.write(w, status, "text/xml; charset=utf-8", text)
 	if err == nil && !gone {
 		return
 	}
@@ -168,7 +171,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 	c := &call{operation: "Logon", address: clientAddress(r)}
 	refuse := func(f *fault) {
 		d.observe(c, f, started)
-		d.logWrite(write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
+		d.logWrite(d.write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
 	}
 	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody), d.MaxBody)
 	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
@@ -190,6 +193,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 			fields[strings.ToLower(key)] = s
 		}
 	}
+	c.claimed = fields["username"]
 	token, _, err := d.logOn(r.Context(), c.address, credentials{fields["username"], fields["password"], fields["token"], fields["domain"]})
 	if err != nil {
 		refuse(d.faultOf(c.operation, err, control.SandboxErrorGeneral))
@@ -201,7 +205,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.observe(c, nil, started)
-	d.logWrite(write(w, http.StatusOK, "application/json; charset=utf-8", string(quoted)))
+	d.logWrite(d.write(w, http.StatusOK, "application/json; charset=utf-8", string(quoted)))
 }
 
 func (d *Door) logWrite(err error) {
@@ -233,16 +237,20 @@ func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64) ([]b
 }
 
 // write sends an answer whole. Clients are told its length, and nothing is cached.
-func write(w http.ResponseWriter, status int, contentType, text string) error {
+func (d *Door) write(w http.ResponseWriter, status int, contentType, text string) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("Cache-Control", "no-store")
+	answer := http.NewResponseController(w)
+	if err := answer.SetWriteDeadline(time.Now().Add(d.answerTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("write answer: %w", err)
+	}
 	w.WriteHeader(status)
 	if _, err := io.WriteString(w, text); err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
-	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := answer.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("write answer: %w", err)
 	}
 	return nil
@@ -258,7 +266,7 @@ func (d *Door) observe(c *call, f *fault, started time.Time) {
 	}
 	if f != nil {
 		code = strconv.Itoa(f.code)
-		d.Logger.Info("request failed", "operation", c.operation, "user", c.user.Name, "client", c.address, "code", code, "error", f.message)
+		d.Logger.Info("request failed", "operation", c.operation, "user", cmp.Or(c.user.Name, cut(c.claimed)), "client", c.address, "code", code, "error", f.message)
 	} else {
 		d.Logger.Debug("request", "operation", c.operation, "user", c.user.Name, "client", c.address)
 	}

@@ -34,6 +34,7 @@ func secureLogon(ctx context.Context, d *Door, c *call) (*info, error) {
 }
 
 func (d *Door) logonInfo(ctx context.Context, c *call, k credentials) (*info, error) {
+	c.claimed = k.name
 	token, u, err := d.logOn(ctx, c.address, k)
 	if err != nil {
 		return nil, err

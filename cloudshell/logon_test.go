@@ -71,20 +71,24 @@ func TestPythonsUrllibReadsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestTokensAreBounded(t *testing.T) {
+func TestTokensOfAUserAreBounded(t *testing.T) {
 	var k tokens
-	first := k.issue(control.SandboxUser{Name: "first"}, testTime)
+	dana, noam := control.SandboxUser{Name: "dana"}, control.SandboxUser{Name: "noam"}
+	other, first := k.issue(noam, testTime.Add(-time.Second)), k.issue(dana, testTime)
 	for range maxTokens {
-		k.issue(control.SandboxUser{Name: "other"}, testTime.Add(time.Second))
+		k.issue(dana, testTime.Add(time.Second))
 	}
-	if len(k.sessions) > maxTokens {
-		t.Errorf("%d tokens", len(k.sessions))
+	if len(k.sessions) != maxTokens+1 {
+		t.Errorf("%d tokens, want %d of one and 1 of the other", len(k.sessions), maxTokens)
 	}
 	if _, ok := k.user(first, testTime); ok {
-		t.Error("the oldest is still there")
+		t.Error("the oldest of the user is still there")
 	}
-	last := k.issue(control.SandboxUser{Name: "last"}, testTime.Add(TokenLifetime*2))
-	if u, ok := k.user(last, testTime.Add(TokenLifetime*2)); !ok || u.Name != "last" || len(k.sessions) != 1 {
+	if _, ok := k.user(other, testTime); !ok {
+		t.Error("the other user has none any more")
+	}
+	last := k.issue(dana, testTime.Add(TokenLifetime*2))
+	if u, ok := k.user(last, testTime.Add(TokenLifetime*2)); !ok || u.Name != "dana" || len(k.sessions) != 2 {
 		t.Errorf("%v, %t, %d tokens", u, ok, len(k.sessions))
 	}
 }
