@@ -35,9 +35,9 @@ type server struct {
 	inventory   *inventory.Inventory
 	credentials daemon.Credentials
 	tokenKey    []byte
-	api, admin  net.Listener
-	cloudshell  net.Listener // nil: off
-	webAPI      net.Listener // of CloudShell's REST variant; nil: off
+	api, admin  *listener
+	cloudshell  *listener // nil: off
+	webAPI      *listener // of CloudShell's REST variant; nil: off
 	store       *state.Store
 	datapath    *datapath.Datapath
 
