@@ -39,9 +39,6 @@
 /* The source ports of copies: the dynamic range, as RFC 7348 §5 recommends. */
 #define PORT_FIRST 49152
 
-/* The I flag: the network identifier is valid (RFC 7348 §5). */
-#define VXLAN_FLAGS 0x08000000
-
 struct vxlan {
 	__be32 flags;
 	__be32 vni; /* in the upper 24 bits */
