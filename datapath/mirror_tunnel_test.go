@@ -111,11 +111,12 @@ func tunnelIsMirrored(t *testing.T, target netip.Addr, length int, tagged bool) 
 		l.udp(l.peer, tunnelSource, size)
 	}
 	settle(wire, tunnel, sensor)
+	frames, carried := wire.take(isIP), tunnel.take(isIP)
 	byVNI := map[uint32][]decapsulated{}
 	for _, c := range decapsulate(t, sensor.take(isIP)) {
 		byVNI[c.vni] = append(byVNI[c.vni], c)
 	}
-	compare(t, wire.take(isIP), byVNI[2], length)
+	compare(t, frames, byVNI[2], length)
 	for _, s := range sessions {
 		for _, c := range []sluice.MirrorCounters{l.counters(d, s.ID).Egress, l.counters(d, s.ID).Ingress} {
 			if c.Matched.Packets != c.Mirrored.Packets || c.Errors.Packets != 0 || c.Matched.Packets < 100 {
@@ -144,7 +145,7 @@ func tunnelIsMirrored(t *testing.T, target netip.Addr, length int, tagged bool) 
 	for _, c := range byVNI[1] {
 		copies = append(copies, c.frame)
 	}
-	if got, want := payload(copies), payload(tunnel.take(isIP)); got != want || got < 1<<20 {
+	if got, want := payload(copies), payload(carried); got != want || got < 1<<20 {
 		t.Errorf("the copies of the tunnel's packets carry %d bytes, want %d", got, want)
 	}
 }
