@@ -83,6 +83,7 @@ type mirrorSessionCounters struct {
 	_       structs.HostLayout
 	Packets [7]uint64
 	Bytes   [7]uint64
+	Cut     uint64
 }
 
 type mirrorSessionSlot struct {

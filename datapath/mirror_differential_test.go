@@ -274,7 +274,7 @@ func (r *mirrorRig) send(frame []byte, direction string, before map[uint32]uint6
 		if direction == sluice.TrafficIngress {
 			key++
 		}
-		c, err := r.direction(key)
+		c, _, err := r.direction(key)
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -206,8 +206,10 @@ int encap(struct __sk_buff *skb)
 		return DROP;
 	}
 	count(counters, FATE_MIRRORED, 1, c.length);
-	if (cut != FATES)
+	if (cut != FATES) {
 		count(counters, cut, 1, c.length);
+		counters->cut += frame - c.length;
+	}
 	return leave(skb, plan);
 }
 

@@ -116,7 +116,8 @@ enum fate {
 
 struct session_counters {
 	__u64 packets[FATES];
-	__u64 bytes[FATES]; /* of frames, without encapsulation */
+	__u64 bytes[FATES]; /* of frames, or of what of them was copied; without encapsulation */
+	__u64 cut; /* bytes of the mirrored frames that their copies lack */
 };
 
 /* key: slot of a session * 2 + 1 for ingress. value: packets and bytes by fate. */
@@ -145,7 +146,7 @@ struct {
 /* Who has which slot. User space alone reads and writes it. */
 struct session_slot {
 	char id[32]; /* "tms-…"; empty when the slot is free */
-	__u32 delivery; /* the one in force */
+	__u32 delivery; /* the one that was written last */
 	__u32 reserved;
 };
 
