@@ -248,27 +248,28 @@ func (m *mirrored) session(packetLength int32, filter *string) func(context.Cont
 		if err != nil {
 			return nil, err
 		}
-		if err := m.awaitAttached(ctx); err != nil {
+		if err := m.awaitAttached(ctx, true); err != nil {
 			return nil, err
 		}
 		return func() error {
 			_, err := m.ec2.DeleteTrafficMirrorSession(ctx, &ec2.DeleteTrafficMirrorSessionInput{TrafficMirrorSessionId: made.TrafficMirrorSession.TrafficMirrorSessionId})
-			return err
+			// Or the next session would be taken for this one.
+			return errors.Join(err, m.awaitAttached(ctx, false))
 		}, nil
 	}
 }
 
-// awaitAttached waits until packets of the source meet its session.
-func (m *mirrored) awaitAttached(ctx context.Context) error {
+// awaitAttached waits until packets of the source meet its session, or none any more.
+func (m *mirrored) awaitAttached(ctx context.Context, attached bool) error {
 	line := fmt.Sprintf("network_interface=%q} 1\n", m.source)
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		text, err := m.server.Metrics(ctx)
 		if err != nil {
 			return err
 		}
-		if strings.Contains(text, line) {
+		if strings.Contains(text, line) == attached {
 			return nil
 		}
 	}
-	return errors.New("the source was not mirrored within ten seconds")
+	return fmt.Errorf("ten seconds after a change, the source is not as it should be: mirrored %t", attached)
 }
