@@ -1,15 +1,18 @@
 package sluice
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // Interface is a Linux network device in one namespace of one host. On the API it
 // is an elastic network interface.
 type Interface struct {
-	ID               string // "eni-" + 17 hex digits, derived from host, namespace and MAC
+	ID               string // "eni-" + 17 hex digits; a device that comes back keeps it
 	HostID           string // which host, as its agent names itself
 	Netns            string // the named network namespace; "" is the host's own
 	Device           string // the device's name, "eth0"
-	Index            int    // the kernel's ifindex in that namespace
+	Index            int    // the kernel's ifindex in that namespace; 0 while the device is away
 	MAC              string // "0a:58:…", lower case
 	MTU              int    // bytes
 	Up               bool
@@ -21,6 +24,10 @@ type Interface struct {
 	// Firewall says that firewall endpoints of the subnet attach here.
 	Firewall bool
 }
+
+// Present tells whether the device is there now. One that is declared stays in the
+// inventory while it is away: on the API it is attached to nothing then.
+func (n Interface) Present() bool { return n.Index != 0 }
 
 // Subnet is an IP network in one availability zone.
 type Subnet struct {
@@ -88,6 +95,11 @@ func (i Inventory) Interface(id string) (Interface, bool) {
 		}
 	}
 	return Interface{}, false
+}
+
+// HasAddress tells whether the interface has an address.
+func (n Interface) HasAddress(a netip.Addr) bool {
+	return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr().Unmap() == a.Unmap() })
 }
 
 // Primary returns the first IPv4 and the first IPv6 address that reach beyond the

@@ -1,6 +1,9 @@
 package sluice
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // The bounds of a session (AWS: CreateTrafficMirrorSession; RFC 7348 for the
 // network identifier).
@@ -27,6 +30,22 @@ const (
 // MinBytesPerSecond is the lowest cap on bytes: below it a single packet would wait
 // for seconds.
 const MinBytesPerSecond = 1000
+
+// sluiceTagPrefix begins the keys of tags that mean something to Sluice.
+const sluiceTagPrefix = "sluice:"
+
+// CheckTags checks the tags that a session is to have: caps have to be numbers, and what
+// looks like one of Sluice's own tags has to be one, since a misspelt cap caps nothing.
+func (s TrafficMirrorSession) CheckTags() error {
+	for _, t := range s.Tags {
+		if strings.HasPrefix(strings.ToLower(t.Key), sluiceTagPrefix) && t.Key != TagPacketsPerSecond && t.Key != TagBytesPerSecond {
+			return EC2Errorf(KindInvalidRequest, "InvalidParameterValue",
+				"Tag key '%s' is not known; of the keys that begin with '%s', a session can have %s and %s", t.Key, sluiceTagPrefix, TagPacketsPerSecond, TagBytesPerSecond)
+		}
+	}
+	_, _, err := s.Caps()
+	return err
+}
 
 // Caps returns the rates that the tags of a session cap its copies at; 0 is no cap.
 func (s TrafficMirrorSession) Caps() (packets, bytes uint64, err error) {

@@ -118,10 +118,10 @@ func fixtureInventory() sluice.Inventory {
 	prefix := netip.MustParsePrefix
 	return sluice.Inventory{
 		Interfaces: []sluice.Interface{
-			{ID: eniA, HostID: "host", Netns: "sluice-gateway", Device: "client0", MAC: "0a:00:00:00:00:01", MTU: 1500, Up: true,
+			{ID: eniA, HostID: "host", Netns: "sluice-gateway", Device: "client0", Index: 2, MAC: "0a:00:00:00:00:01", MTU: 1500, Up: true,
 				Addresses:  []netip.Prefix{prefix("10.77.1.1/24"), prefix("10.77.1.9/24"), prefix("fd77:1::1/64"), prefix("fe80::1/64")},
 				InstanceID: instanceA, SubnetID: subnetA, VpcID: vpcA, AvailabilityZone: "eu-west-1a", Firewall: true},
-			{ID: "eni-00000000000000c02", HostID: "host", Device: "eth0", MAC: "0a:00:00:00:00:02", Addresses: []netip.Prefix{prefix("10.77.2.1/24")},
+			{ID: "eni-00000000000000c02", HostID: "host", Device: "eth0", Index: 3, MAC: "0a:00:00:00:00:02", Addresses: []netip.Prefix{prefix("10.77.2.1/24")},
 				InstanceID: "i-00000000000000d02", SubnetID: "subnet-00000000000000a02", VpcID: vpcA, AvailabilityZone: "eu-west-1b"},
 		},
 		Subnets: []sluice.Subnet{

@@ -169,7 +169,9 @@ func instanceAttributes() attributes[instance] {
 func showInstances(inv taggedInventory, scope sluice.Scope) []instance {
 	byInstance := map[string][]networkInterface{}
 	for _, n := range showInterfaces(inv, scope) {
-		byInstance[n.Attachment.InstanceID] = append(byInstance[n.Attachment.InstanceID], n)
+		if a := n.Attachment; a != nil {
+			byInstance[a.InstanceID] = append(byInstance[a.InstanceID], n)
+		}
 	}
 	out := make([]instance, len(inv.Instances))
 	for k, i := range inv.Instances {

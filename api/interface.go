@@ -23,23 +23,23 @@ type describeNetworkInterfacesResponse struct {
 // networkInterface is the NetworkInterface structure. The one inside an instance has
 // the same members but for availabilityZone and the tags.
 type networkInterface struct {
-	ID               string              `xml:"networkInterfaceId"`
-	SubnetID         string              `xml:"subnetId"`
-	VpcID            string              `xml:"vpcId"`
-	AvailabilityZone string              `xml:"availabilityZone"`
-	Description      string              `xml:"description"`
-	OwnerID          string              `xml:"ownerId"`
-	RequesterManaged bool                `xml:"requesterManaged"`
-	Status           string              `xml:"status"`
-	MacAddress       string              `xml:"macAddress"`
-	PrivateIP        string              `xml:"privateIpAddress"`
-	SourceDestCheck  bool                `xml:"sourceDestCheck"`
-	Groups           []struct{}          `xml:"groupSet"`
-	Attachment       interfaceAttachment `xml:"attachment"`
-	Tags             []resourceTag       `xml:"tagSet"`
-	PrivateIPs       []privateIP         `xml:"privateIpAddressesSet"`
-	IPv6             []ipv6Address       `xml:"ipv6AddressesSet"`
-	InterfaceType    string              `xml:"interfaceType"`
+	ID               string               `xml:"networkInterfaceId"`
+	SubnetID         string               `xml:"subnetId"`
+	VpcID            string               `xml:"vpcId"`
+	AvailabilityZone string               `xml:"availabilityZone"`
+	Description      string               `xml:"description"`
+	OwnerID          string               `xml:"ownerId"`
+	RequesterManaged bool                 `xml:"requesterManaged"`
+	Status           string               `xml:"status"`
+	MacAddress       string               `xml:"macAddress"`
+	PrivateIP        string               `xml:"privateIpAddress"`
+	SourceDestCheck  bool                 `xml:"sourceDestCheck"`
+	Groups           []struct{}           `xml:"groupSet"`
+	Attachment       *interfaceAttachment `xml:"attachment"` // nil: the device is away
+	Tags             []resourceTag        `xml:"tagSet"`
+	PrivateIPs       []privateIP          `xml:"privateIpAddressesSet"`
+	IPv6             []ipv6Address        `xml:"ipv6AddressesSet"`
+	InterfaceType    string               `xml:"interfaceType"`
 }
 
 type interfaceAttachment struct {
@@ -105,12 +105,22 @@ func interfaceAttributes() attributes[networkInterface] {
 		"private-ip-address":               interfaceIPv4,
 		"addresses.private-ip-address":     interfaceIPv4,
 		"ipv6-addresses.ipv6-address":      interfaceIPv6,
-		"attachment.attachment-id":         one(func(v n) string { return v.Attachment.AttachmentID }),
-		"attachment.instance-id":           one(func(v n) string { return v.Attachment.InstanceID }),
-		"attachment.instance-owner-id":     one(func(v n) string { return v.Attachment.InstanceOwnerID }),
-		"attachment.device-index":          one(func(v n) string { return strconv.Itoa(v.Attachment.DeviceIndex) }),
-		"attachment.status":                one(func(v n) string { return v.Attachment.Status }),
-		"attachment.delete-on-termination": one(func(v n) string { return strconv.FormatBool(v.Attachment.DeleteOnTermination) }),
+		"attachment.attachment-id":         attached(func(a interfaceAttachment) string { return a.AttachmentID }),
+		"attachment.instance-id":           attached(func(a interfaceAttachment) string { return a.InstanceID }),
+		"attachment.instance-owner-id":     attached(func(a interfaceAttachment) string { return a.InstanceOwnerID }),
+		"attachment.device-index":          attached(func(a interfaceAttachment) string { return strconv.Itoa(a.DeviceIndex) }),
+		"attachment.status":                attached(func(a interfaceAttachment) string { return a.Status }),
+		"attachment.delete-on-termination": attached(func(a interfaceAttachment) string { return strconv.FormatBool(a.DeleteOnTermination) }),
+	}
+}
+
+// attached makes an attribute of the attachment, which interfaces without one don't have.
+func attached(get func(interfaceAttachment) string) func(networkInterface) []string {
+	return func(n networkInterface) []string {
+		if n.Attachment == nil {
+			return nil
+		}
+		return []string{get(*n.Attachment)}
 	}
 }
 
@@ -161,18 +171,21 @@ func showInterface(n sluice.Interface, deviceIndex int, account string, tags []s
 		AvailabilityZone: n.AvailabilityZone,
 		Description:      "device " + n.Device + " of host " + n.HostID,
 		OwnerID:          account,
-		Status:           "in-use",
+		Status:           "available",
 		MacAddress:       n.MAC,
 		// An interface that carries firewalls forwards what is not its own.
 		SourceDestCheck: !n.Firewall,
-		Attachment: interfaceAttachment{
+		InterfaceType:   "interface",
+	}
+	if n.Present() {
+		out.Status = "in-use"
+		out.Attachment = &interfaceAttachment{
 			AttachmentID:    sluice.DeriveID("eni-attach", n.ID),
 			InstanceID:      n.InstanceID,
 			InstanceOwnerID: account,
 			DeviceIndex:     deviceIndex,
 			Status:          "attached",
-		},
-		InterfaceType: "interface",
+		}
 	}
 	if n.Netns != "" {
 		out.Description = "device " + n.Device + " in network namespace " + n.Netns + " of host " + n.HostID

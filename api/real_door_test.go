@@ -60,7 +60,7 @@ func manyInterfaces(n int) sluice.Inventory {
 	}
 	add := func(k int, instance string) {
 		inv.Interfaces = append(inv.Interfaces, sluice.Interface{
-			ID: eni(k), HostID: "host", Device: fmt.Sprint("eth", k), MAC: fmt.Sprintf("0a:00:00:00:00:%02x", k), MTU: 1500, Up: true,
+			ID: eni(k), HostID: "host", Device: fmt.Sprint("eth", k), Index: k, MAC: fmt.Sprintf("0a:00:00:00:00:%02x", k), MTU: 1500, Up: true,
 			Addresses:  []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.77.1.%d/24", 9+k))},
 			InstanceID: instance, SubnetID: subnetA, VpcID: vpcA, AvailabilityZone: "eu-west-1a",
 		})

@@ -33,19 +33,19 @@ func benchForwarding(name string, p, nftables, plain *gateway, n int) ([]Result,
 		}
 	}
 	return []Result{
-		paired(name, rates[0], rates[1], "nftables ct state established accept", 1),
-		paired(name, rates[0], rates[2], "no firewall at all", 0),
+		paired(name, "packets/s", rates[0], rates[1], "nftables ct state established accept", 1),
+		paired(name, "packets/s", rates[0], rates[2], "no firewall at all", 0),
 	}, nil
 }
 
-// paired compares the rates of two gateways that took turns: the ratio is the median
+// paired compares the rates of two that took turns: the ratio is the median
 // of the turns' ratios, since the machine's mood differs from turn to turn.
-func paired(name string, mine, theirs []float64, rival string, budget float64) Result {
+func paired(name, unit string, mine, theirs []float64, rival string, budget float64) Result {
 	ratios := make([]float64, len(mine))
 	for i := range mine {
 		ratios[i] = mine[i] / theirs[i]
 	}
-	r := more(name, "packets/s", middle(mine), middle(theirs), rival, budget)
+	r := more(name, unit, middle(mine), middle(theirs), rival, budget)
 	r.Ratio = middle(ratios)
 	r.OK = r.Ratio >= budget
 	return r

@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 
 	"sluice/internal/testnet"
 )
@@ -109,71 +107,4 @@ func received(netns, device string) (d delivery, err error) {
 		return err
 	})
 	return d, err
-}
-
-// stream is TCP from the client to the server, as fast as it goes.
-type stream struct {
-	listener net.Listener
-	sender   net.Conn
-	received atomic.Uint64 // bytes
-	failed   atomic.Pointer[error]
-}
-
-// chunk is how many bytes the stream writes and reads at once.
-const chunk = 1 << 18
-
-func startStream(ctx context.Context, lab testnet.LabNetwork) (*stream, error) {
-	server := lab.Hosts()[1]
-	l, err := testnet.Listen(lab.Server, "tcp", server.IPv4.String()+":0")
-	if err != nil {
-		return nil, err
-	}
-	s := &stream{listener: l}
-	go s.receive()
-	if s.sender, err = testnet.Dial(ctx, lab.Client, "tcp", l.Addr().String()); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	go func() {
-		buf := make([]byte, chunk)
-		for {
-			if _, err := s.sender.Write(buf); err != nil {
-				s.fail(err)
-				return
-			}
-		}
-	}()
-	return s, nil
-}
-
-func (s *stream) receive() {
-	conn, err := s.listener.Accept()
-	if err != nil {
-		s.fail(err)
-		return
-	}
-	defer conn.Close()
-	buf := make([]byte, chunk)
-	for {
-		n, err := conn.Read(buf)
-		s.received.Add(uint64(n))
-		if err != nil {
-			s.fail(err)
-			return
-		}
-	}
-}
-
-func (s *stream) fail(err error) { s.failed.CompareAndSwap(nil, &err) }
-
-// failure is why the stream broke off.
-func (s *stream) failure() error {
-	if err := s.failed.Load(); err != nil {
-		return fmt.Errorf("stream: %w", *err)
-	}
-	return nil
-}
-
-func (s *stream) close() {
-	s.sender.Close()
-	s.listener.Close()
 }

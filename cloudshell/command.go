@@ -84,7 +84,7 @@ func (d *Door) prepare(ctx context.Context, c *call) (prepared, error) {
 // launch begins a prepared command. Where output is wanted, what it ends with goes to
 // the output of the sandbox.
 func (d *Door) launch(ctx context.Context, c *call, p prepared, id string, output bool) (*flight, error) {
-	return d.flights.start(ctx, c.key, id, func(ctx context.Context) (string, error) {
+	return d.flights.start(ctx, c.key, p.sandboxID, id, func(ctx context.Context) (string, error) {
 		text, err := p.command.run(ctx, d, c.user, p.sandboxID, p.request)
 		message := p.command.name + ": " + text
 		if err != nil {
@@ -112,9 +112,9 @@ func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	select {
 	case <-f.done:
 	case <-ctx.Done(): // the caller is gone; the command is not
-		return nil, faultf(control.SandboxErrorGeneral, "The connection ended")
+		return nil, hungUp()
 	}
-	c.delivered = func() { d.flights.forget(c.key, f) }
+	c.flight = f
 	if f.err != nil {
 		return nil, f.err
 	}
@@ -137,20 +137,17 @@ func enqueueCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.flight = f // whoever has its id and asks again wants another run
 	return newInfo("CommandExecutionIdResponseInfo", "Id", f.id), nil
 }
 
 func runCreateMirroring(ctx context.Context, d *Door, u control.SandboxUser, sandboxID, request string) (string, error) {
-	actions, cause, err := parseCreateRequest(request)
+	actions, err := parseCreateRequest(request)
 	if err != nil {
 		return "", err
 	}
-	var results []control.MirroringResult
-	if cause != "" {
-		for _, a := range actions {
-			results = append(results, control.MirroringResult{ActionID: a.ActionID, Info: cause, Error: cause})
-		}
-	} else if results, err = d.Backend.CreateMirroring(ctx, u, sandboxID, actions); err != nil {
+	results, err := d.Backend.CreateMirroring(ctx, u, sandboxID, actions)
+	if err != nil {
 		return "", err
 	}
 	return driverResponse(createMirroring, results), nil

@@ -1,15 +1,19 @@
 package cloudshell
 
 import (
+	"bufio"
 	"context"
 	"encoding/xml"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -155,17 +159,121 @@ func TestEnqueuedCommandsAnswerAtOnce(t *testing.T) {
 	if err != nil || got["Id"] == "" {
 		t.Fatalf("%v, %v", got, err)
 	}
-	if _, again := post(t, d, token, "EnqueueCommand", body); again != first {
-		t.Errorf("repeated: %s", again)
+	<-entered
+	// Whoever has the answer and asks again wants a second run, while the first goes on.
+	_, second := post(t, d, token, "EnqueueCommand", body)
+	if again, err := strictParse("EnqueueCommand", second); err != nil || again["Id"] == got["Id"] {
+		t.Errorf("repeated: %v, %v", again, err)
 	}
 	<-entered
 	close(release)
 	if err := d.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if len(backend.messages) != 1 || !strings.HasPrefix(backend.messages[0], `CreateTrafficMirroring: {"driverResponse"`) {
+	if len(backend.messages) != 2 || !strings.HasPrefix(backend.messages[0], `CreateTrafficMirroring: {"driverResponse"`) {
 		t.Errorf("output %q", backend.messages)
 	}
+}
+
+// exchange sends one request over a connection of its own, and closes it as soon as the
+// answer is read. header is a line more of the request.
+func exchange(t *testing.T, address, token, body, header string) string {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprintf(conn, "POST %sExecuteCommand HTTP/1.1\r\nHost: x\r\nAuthorization: Token=%s\r\nContent-Length: %d\r\n%s\r\n%s", automationPath, token, len(body), header, body)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := make([]byte, resp.ContentLength)
+	if _, err := io.ReadFull(resp.Body, text); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// TestAClientThatHangsUpHasItsAnswer: clients close a connection once they have read the
+// bytes that Content-Length promised. That is no broken connection: what they ask next
+// is new, also where it has the same bytes.
+func TestAClientThatHangsUpHasItsAnswer(t *testing.T) {
+	for name, header := range map[string]string{"a connection per call": "Connection: close\r\n", "kept alive": ""} {
+		t.Run(name, func(t *testing.T) {
+			backend := &fakeBackend{}
+			d := testDoor(t, backend)
+			server := httptest.NewServer(d.AutomationHandler())
+			defer server.Close()
+			address, token := server.Listener.Addr().String(), d.testToken()
+			create := executeBody("ExecuteCommand", createText("", ""), false)
+			remove := strings.Replace(executeBody("ExecuteCommand", removeText("", ""), false), createMirroring, removeMirroring, 1)
+			const rounds = 300
+			for range rounds {
+				for _, body := range []string{create, create, remove, remove} {
+					if text := exchange(t, address, token, body, header); !strings.Contains(text, `Success="true"`) {
+						t.Fatal(text)
+					}
+				}
+			}
+			for kind, want := range map[string]int{"create mirroring": 2 * rounds, "remove mirroring": 2 * rounds} {
+				if n := strings.Count(backend.called(), kind); n != want {
+					t.Errorf("%s ran %d times of %d", kind, n, want)
+				}
+			}
+		})
+	}
+}
+
+// TestAnOutcomeNobodyWasToldIsForgotten when another command begins in the sandbox: a
+// removal that is repeated after another creation has something new to remove.
+func TestAnOutcomeNobodyWasToldIsForgotten(t *testing.T) {
+	ran := map[string]int{}
+	var f flights
+	// Nobody is told: forget is not called.
+	fly := func(command, sandbox string) {
+		t.Helper()
+		key := command + " " + sandbox
+		one, err := f.start(t.Context(), key, sandbox, "", func(context.Context) (string, error) { ran[key]++; return "", nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-one.done
+	}
+	for _, c := range [][2]string{
+		{"remove", "a"}, {"remove", "a"}, // shared: the caller never heard of the first
+		{"create", "b"}, {"remove", "a"}, // another sandbox changes nothing
+		{"create", "a"}, {"remove", "a"}, // here the kept outcome is no longer true
+	} {
+		fly(c[0], c[1])
+	}
+	if ran["remove a"] != 2 || ran["create a"] != 1 {
+		t.Errorf("ran %v", ran)
+	}
+}
+
+// TestAnOutcomeNobodyWasToldIsKeptForTheRepetition and not for what comes later.
+func TestAnOutcomeNobodyWasToldIsKeptForTheRepetition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f flights
+		ran := 0
+		for _, wait := range []time.Duration{0, 3 * time.Second, undelivered} {
+			time.Sleep(wait)
+			synctest.Wait()
+			one, err := f.start(t.Context(), "create", "a", "", func(context.Context) (string, error) { ran++; return "", nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-one.done
+		}
+		if ran != 2 {
+			t.Errorf("ran %d times", ran)
+		}
+	})
 }
 
 // TestPrintOutputWritesBothOutcomes to the sandbox's output.
@@ -194,18 +302,18 @@ func TestTooManyCommandsAreRefused(t *testing.T) {
 	release := make(chan struct{})
 	wait := func(context.Context) (string, error) { <-release; return "", nil }
 	for k := range maxRunning {
-		if _, err := f.start(t.Context(), string(rune('a'+k)), "", wait); err != nil {
+		if _, err := f.start(t.Context(), string(rune('a'+k)), "", "", wait); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.start(t.Context(), "one more", "", wait); err == nil {
+	if _, err := f.start(t.Context(), "one more", "", "", wait); err == nil {
 		t.Error("started one more")
 	}
 	close(release)
 	if err := f.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.start(t.Context(), "one more", "", wait); err != nil {
+	if _, err := f.start(t.Context(), "one more", "", "", wait); err != nil {
 		t.Error(err)
 	}
 }

@@ -49,9 +49,10 @@ type Door struct {
 	nobody   []byte          // the hash that unknown users are compared with
 	tokens   tokens
 	throttle throttle
-	waiting  chan struct{} // log-ons that wait
-	hashing  chan struct{} // passwords that are being compared
+	logons   logons
 	flights  flights
+
+	answerTimeout time.Duration // AnswerTimeout but in tests
 }
 
 // New makes the door. Close waits for what it has begun.
@@ -59,15 +60,16 @@ func New(o Options) (*Door, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	d := &Door{Options: o, users: map[string]User{}, waiting: make(chan struct{}, maxWaiting), hashing: make(chan struct{}, maxHashing)}
-	cost := bcrypt.DefaultCost
+	d := &Door{Options: o, answerTimeout: AnswerTimeout, users: map[string]User{}, logons: newLogons()}
+	// As dear as the dearest, so that time doesn't tell who there is.
+	cost := bcrypt.MinCost
 	for _, u := range o.Users {
 		d.users[strings.ToLower(u.Name)] = u
 		c, err := bcrypt.Cost([]byte(u.PasswordHash))
 		if err != nil {
 			return nil, fmt.Errorf("read password hash of %s: %w", u.Name, err)
 		}
-		cost = c
+		cost = max(cost, c)
 	}
 	var err error
 	if d.nobody, err = bcrypt.GenerateFromPassword([]byte(sluice.NewUUID()), cost); err != nil {
@@ -84,12 +86,13 @@ type call struct {
 	operation string
 	params    *element
 	token     string
-	user      control.SandboxUser // zero in a log-on
+	user      control.SandboxUser // zero until a log-on has succeeded
+	claimed   string              // who a log-on says it is
 	dates     dates
 	address   string // of the client, without its port
 	key       string // the same for the same bytes under the same token
-	// delivered is called once the answer is on its way; nil is nothing to do.
-	delivered func()
+	// flight is the command whose outcome, or whose id, the answer tells; nil for none.
+	flight *flight
 }
 
 // sandboxID is the id that most operations name their sandbox by.
@@ -111,6 +114,14 @@ func (f *fault) Error() string { return f.message }
 func faultf(code int, format string, args ...any) *fault {
 	return &fault{code: code, message: fmt.Sprintf(format, args...)}
 }
+
+// unauthorized is the fault of a request without a valid token.
+func unauthorized() *fault {
+	return &fault{control.SandboxErrorGeneral, "The token is not valid or has expired; log on again", true}
+}
+
+// hungUp is the fault of a request whose client is gone. Only the log shows it.
+func hungUp() *fault { return faultf(control.SandboxErrorGeneral, "The connection ended") }
 
 // faultOf turns an error of the house into one of the protocol. What is no error for
 // callers says nothing about the inside; other is the code of those without one.
@@ -155,9 +166,7 @@ func (d *Door) perform(ctx context.Context, c *call) (*info, error) {
 		if !o.public {
 			u, ok := d.tokens.user(c.token, d.Clock())
 			if !ok {
-				f := faultf(control.SandboxErrorGeneral, "The token is not valid or has expired; log on again")
-				f.unauthorized = true
-				return nil, f
+				return nil, unauthorized()
 			}
 			c.user = u
 		}

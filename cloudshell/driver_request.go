@@ -1,6 +1,7 @@
 package cloudshell
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,13 +12,13 @@ import (
 	"sluice/control"
 )
 
-// maxActions bounds the actions of one request, which are carried out in one go.
-const maxActions = 100
-
 // invalid is the error of a request that the driver refuses before it changes anything.
 func invalid(format string, args ...any) error {
 	return faultf(control.SandboxErrorDriver, format, args...)
 }
+
+// maxActionID bounds an actionId, in bytes: answers repeat it.
+const maxActionID = 1024
 
 // readActions reads the actions of a request and their ids. What names an action before
 // its own id is known is its place.
@@ -39,8 +40,8 @@ func readActions(request, kind, none string) ([]*jsonObject, error) {
 	if !ok || len(list) == 0 {
 		return nil, missing
 	}
-	if len(list) > maxActions {
-		return nil, invalid("Invalid request: %d actions, want %d at most", len(list), maxActions)
+	if len(list) > control.MaxMirroringActions {
+		return nil, invalid("Invalid request: %d actions, expected 1 to %d", len(list), control.MaxMirroringActions)
 	}
 	var actions []*jsonObject
 	for k, item := range list {
@@ -50,6 +51,9 @@ func readActions(request, kind, none string) ([]*jsonObject, error) {
 			return nil, invalid("Invalid request: %s is not an object", name)
 		}
 		if id, ok := a.values["actionId"].(string); ok {
+			if len(id) > maxActionID {
+				return nil, invalid("Invalid request: the actionId of %s has %d bytes, want %d at most", name, len(id), maxActionID)
+			}
 			name = "action '" + cut(id) + "'"
 		}
 		if err := requireType(a, name, kind); err != nil {
@@ -77,12 +81,14 @@ func requireType(o *jsonObject, name, want string) error {
 	return nil
 }
 
-// property is one of a schema. Its types are "string", "object", "array", "null",
-// "integer".
+// property is one of a schema. Its types are "string", "object", "array" and "null".
 type property struct {
 	name     string
 	required bool
 	types    []string
+	// integer allows whole numbers too. The driver's schema, and so its message, doesn't
+	// know that.
+	integer bool
 }
 
 // check compares an object with a schema that has no further properties, and fails
@@ -109,15 +115,21 @@ func check(o *jsonObject, schema []property) error {
 		return invalid("Additional properties are not allowed (%s were unexpected)", cut(strings.Join(extra, ", ")))
 	}
 	for _, p := range schema {
-		if v, ok := o.get(p.name); ok && !isType(v, p.types) {
-			return typeError(v, p.types[:1])
+		if v, ok := o.get(p.name); ok && !isType(v, p.types) && !(p.integer && isInteger(v)) {
+			return typeError(v, p.types)
 		}
 	}
 	return nil
 }
 
+// typeError is jsonschema's, which lists the types that would do.
 func typeError(v any, types []string) error {
 	return invalid("%s is not of type '%s'", repr(v), strings.Join(types, "', '"))
+}
+
+func isInteger(v any) bool {
+	n, ok := v.(json.Number)
+	return ok && !strings.ContainsAny(n.String(), ".eE")
 }
 
 func isType(v any, types []string) bool {
@@ -132,9 +144,6 @@ func isType(v any, types []string) bool {
 			_, ok = v.([]any)
 		case "null":
 			ok = v == nil
-		case "integer":
-			n, isNumber := v.(json.Number)
-			ok = isNumber && !strings.ContainsAny(n.String(), ".eE")
 		}
 		if ok {
 			return true
@@ -149,32 +158,26 @@ func text(o *jsonObject, key string) string {
 }
 
 // parseCreateRequest reads the request of CreateTrafficMirroring. An error is what the
-// driver raises before it creates anything; cause is why creating would fail.
-func parseCreateRequest(request string) (actions []control.CreateMirroringAction, cause string, err error) {
+// driver raises before it creates anything; what it finds later is the action's Fault.
+func parseCreateRequest(request string) ([]control.CreateMirroringAction, error) {
 	list, err := readActions(request, createMirroring, "Invalid request: "+cutRequest(request))
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	for _, a := range list {
 		if err := checkCreateAction(a); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
-	var causes []error
+	var actions []control.CreateMirroringAction
 	for _, a := range list {
 		action, err := createAction(a)
-		var late *lateError
-		if errors.As(err, &late) {
-			causes = append(causes, err)
-		} else if err != nil {
-			return nil, "", err
+		if err != nil {
+			return nil, err
 		}
 		actions = append(actions, action)
 	}
-	if len(causes) > 0 {
-		cause = causes[0].Error()
-	}
-	return actions, cause, nil
+	return actions, nil
 }
 
 // checkCreateAction checks types first and then the schema, as the driver does.
@@ -208,13 +211,13 @@ func checkCreateAction(a *jsonObject) error {
 		}
 	}
 	if err := check(a, []property{
-		{"actionId", true, []string{"string"}}, {"type", false, []string{"string"}}, {"actionParams", true, []string{"object"}},
+		{"actionId", true, []string{"string"}, false}, {"type", false, []string{"string"}, false}, {"actionParams", true, []string{"object"}, false},
 	}); err != nil {
 		return err
 	}
 	if err := check(params, []property{
-		{"type", false, []string{"string"}}, {"sourceNicId", true, []string{"string"}}, {"targetNicId", true, []string{"string"}},
-		{"sessionNumber", false, []string{"string"}}, {"filterRules", false, []string{"array"}},
+		{"type", false, []string{"string"}, false}, {"sourceNicId", true, []string{"string"}, false}, {"targetNicId", true, []string{"string"}, false},
+		{"sessionNumber", false, []string{"string"}, false}, {"filterRules", false, []string{"array"}, false},
 	}); err != nil {
 		return err
 	}
@@ -224,9 +227,9 @@ func checkCreateAction(a *jsonObject) error {
 			return typeError(item, []string{"object"})
 		}
 		if err := check(rule, []property{
-			{"type", false, []string{"string"}}, {"direction", true, []string{"string"}}, {"protocol", true, []string{"string", "integer"}},
-			{"sourcePortRange", false, []string{"object", "null"}}, {"destinationPortRange", false, []string{"object", "null"}},
-			{"sourceCidr", false, []string{"string"}}, {"destinationCidr", false, []string{"string"}},
+			{"type", false, []string{"string"}, false}, {"direction", true, []string{"string"}, false}, {"protocol", true, []string{"string"}, true},
+			{"sourcePortRange", false, []string{"object", "null"}, false}, {"destinationPortRange", false, []string{"object", "null"}, false},
+			{"sourceCidr", false, []string{"string"}, false}, {"destinationCidr", false, []string{"string"}, false},
 		}); err != nil {
 			return err
 		}
@@ -259,15 +262,17 @@ func createAction(a *jsonObject) (control.CreateMirroringAction, error) {
 		out.SessionNumber = int32(n)
 	}
 	rules, _ := params.values["filterRules"].([]any)
-	var late error
 	for _, item := range rules {
 		rule, err := filterRule(item.(*jsonObject))
-		if err != nil && late == nil {
-			late = err
+		var late *lateError
+		if errors.As(err, &late) {
+			out.Fault = cmp.Or(out.Fault, late.message)
+		} else if err != nil {
+			return out, err
 		}
 		out.Rules = append(out.Rules, rule)
 	}
-	return out, late
+	return out, nil
 }
 
 // lateError is what the driver only finds while it creates.
@@ -293,30 +298,6 @@ func filterRule(r *jsonObject) (control.MirroringRule, error) {
 	return out, err
 }
 
-// protocolNumber reads a name, a number in a string or a number (IANA protocol
-// numbers); "all" and -1 are any.
-func protocolNumber(v any) (int32, error) {
-	var name string
-	switch v := v.(type) {
-	case string:
-		name = strings.ToLower(strings.TrimSpace(v))
-	case json.Number:
-		name = v.String()
-	}
-	known := map[string]int32{
-		"all": -1, "any": -1, "icmp": 1, "igmp": 2, "ipv4": 4, "ipencap": 4, "tcp": 6, "egp": 8, "udp": 17, "dccp": 33, "ipv6": 41,
-		"rsvp": 46, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "icmpv6": 58, "icmp6": 58, "eigrp": 88, "ospf": 89, "pim": 103,
-		"vrrp": 112, "l2tp": 115, "sctp": 132, "udplite": 136,
-	}
-	if n, ok := known[name]; ok {
-		return n, nil
-	}
-	if n, ok := pythonInt(name); ok && n >= -1 && n <= 255 {
-		return int32(n), nil
-	}
-	return 0, &lateError{"protocol not found"}
-}
-
 // portRange reads a PortRange; a side that is missing or null is left out.
 func portRange(r *jsonObject, key string) (*control.MirroringPorts, error) {
 	o, ok := r.values[key].(*jsonObject)
@@ -334,22 +315,31 @@ func portRange(r *jsonObject, key string) (*control.MirroringPorts, error) {
 	return &control.MirroringPorts{From: from, To: to}, nil
 }
 
+// port reads a side of a range as Python's int() does: a string of digits, a number,
+// whose fraction it drops, or a bool.
 func port(o *jsonObject, key string) (*int32, error) {
 	v := o.values[key]
-	var written string
+	var n int64
+	ok := false
 	switch v := v.(type) {
 	case nil:
 		return nil, nil
+	case bool:
+		if ok = true; v {
+			n = 1
+		}
 	case string:
-		written = v
+		n, ok = pythonInt(v)
 	case json.Number:
-		written = v.String()
+		if n, ok = pythonInt(v.String()); !ok {
+			f, err := v.Float64() // err is a number that is too large, and f infinite then
+			n, ok = int64(max(math.MinInt32, min(math.MaxInt32, f))), err == nil || math.IsInf(f, 0)
+		}
 	}
-	n, ok := pythonInt(written)
 	if !ok {
 		return nil, &lateError{"invalid literal for int() with base 10: " + repr(v)}
 	}
-	if n < math.MinInt32 || n > math.MaxInt32 {
+	if n <= math.MinInt32 || n >= math.MaxInt32 {
 		return nil, &lateError{fmt.Sprintf("%s %s is not a port from 0 to 65535", key, repr(v))}
 	}
 	p := int32(n)
@@ -365,8 +355,8 @@ func parseRemoveRequest(request string) ([]control.RemoveMirroringAction, error)
 	var out []control.RemoveMirroringAction
 	for _, a := range list {
 		if err := check(a, []property{
-			{"actionId", true, []string{"string"}}, {"type", false, []string{"string"}},
-			{"sessionId", true, []string{"string"}}, {"targetNicId", true, []string{"string"}},
+			{"actionId", true, []string{"string"}, false}, {"type", false, []string{"string"}, false},
+			{"sessionId", true, []string{"string"}, false}, {"targetNicId", true, []string{"string"}, false},
 		}); err != nil {
 			return nil, err
 		}

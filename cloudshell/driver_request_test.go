@@ -51,7 +51,9 @@ func TestTheDriverRefuses(t *testing.T) {
 		{"no direction", createText(`"direction": "ingress", `, ""), "'direction' is a required property"},
 		{"no protocol", createText(`"protocol": "tcp", `, ""), "'protocol' is a required property"},
 		{"protocol null", createText(`"tcp"`, "null"), "None is not of type 'string'"},
-		{"range is text", createText(`{"type": "PortRange", "fromPort": "1", "toPort": "2"}`, `"1-2"`), "'1-2' is not of type 'object'"},
+		{"range is text", createText(`{"type": "PortRange", "fromPort": "1", "toPort": "2"}`, `"1-2"`), "'1-2' is not of type 'object', 'null'"},
+		{"protocol is a fraction", createText(`"tcp"`, "6.5"), "6.5 is not of type 'string'"},
+		{"many actions", `{"driverRequest": {"actions": [` + strings.Repeat("{},", 50) + `{}]}}`, "Invalid request: 51 actions, expected 1 to 50"},
 		{"cidr null", createText(`"10.0.0.1/24"`, "null"), "None is not of type 'string'"},
 		{"extra in rule", createText(`"direction"`, `"foo": 1, "direction"`), "Additional properties are not allowed ('foo' was unexpected)"},
 
@@ -65,9 +67,9 @@ func TestTheDriverRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, cause, err := parseCreateRequest(test.request)
-			if err == nil || cause != "" || !strings.HasPrefix(err.Error(), test.want) {
-				t.Errorf("got %q, %v\nwant %q", cause, err, test.want)
+			_, err := parseCreateRequest(test.request)
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("got %v\nwant %q", err, test.want)
 			} else if f, ok := err.(*fault); !ok || f.code != 151 {
 				t.Errorf("got code of %#v", err)
 			}
@@ -83,13 +85,16 @@ func TestWhatFailsWhileCreating(t *testing.T) {
 		{"port text", createText(`"fromPort": "1"`, `"fromPort": "a"`), "invalid literal for int() with base 10: 'a'"},
 		{"port empty", createText(`"fromPort": "1"`, `"fromPort": ""`), "invalid literal for int() with base 10: ''"},
 		{"port list", createText(`"fromPort": "1"`, `"fromPort": [1]`), "invalid literal for int() with base 10: [1]"},
+		{"port fraction in text", createText(`"fromPort": "1"`, `"fromPort": "1.0"`), "invalid literal for int() with base 10: '1.0'"},
+		{"port large", createText(`"toPort": "2"`, `"toPort": 1e400`), "toPort 1e400 is not a port from 0 to 65535"},
+		{"the first of two faults", createText(`"protocol": "tcp", "sourcePortRange": {"type": "PortRange", "fromPort": "1"`, `"protocol": "none", "sourcePortRange": {"type": "PortRange", "fromPort": "b"`), "protocol not found"},
 		{"port huge", createText(`"toPort": "2"`, `"toPort": "99999999999"`), "toPort '99999999999' is not a port from 0 to 65535"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			actions, cause, err := parseCreateRequest(test.request)
-			if err != nil || cause != test.want || len(actions) != 1 || actions[0].ActionID != "a1" {
-				t.Errorf("got %v, %q, %v\nwant %q", actions, cause, err, test.want)
+			actions, err := parseCreateRequest(test.request)
+			if err != nil || len(actions) != 1 || actions[0].Fault != test.want || actions[0].ActionID != "a1" || actions[0].SessionNumber != 5 {
+				t.Errorf("got %+v, %v\nwant %q", actions, err, test.want)
 			}
 		})
 	}
@@ -133,6 +138,8 @@ func TestWhatTheDriverAccepts(t *testing.T) {
 		{"all protocols", createText(`"tcp"`, `"all"`), protocol(-1)},
 		{"direction is not looked at", createText(`"ingress"`, `"sideways"`), with(func(a *control.CreateMirroringAction) { a.Rules[0].Direction = "sideways" })},
 		{"ports as numbers", createText(`"fromPort": "1", "toPort": "2"`, `"fromPort": 1, "toPort": 2`), base()},
+		{"ports as fractions", createText(`"fromPort": "1", "toPort": "2"`, `"fromPort": 1.9, "toPort": 0.2e1`), base()},
+		{"port as bool", createText(`"fromPort": "1"`, `"fromPort": true`), base()},
 		{"one port", createText(`, "toPort": "2"`, ""), with(func(a *control.CreateMirroringAction) { a.Rules[0].SourcePorts.To = nil })},
 		{"range null", createText(`{"type": "PortRange", "fromPort": "1", "toPort": "2"}`, "null"), with(func(a *control.CreateMirroringAction) { a.Rules[0].SourcePorts = nil })},
 		{"range of nothing", createText(`, "fromPort": "1", "toPort": "2"`, ""), with(func(a *control.CreateMirroringAction) { a.Rules[0].SourcePorts = nil })},
@@ -140,14 +147,40 @@ func TestWhatTheDriverAccepts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, cause, err := parseCreateRequest(test.request)
-			if err != nil || cause != "" {
-				t.Fatalf("%q, %v", cause, err)
+			got, err := parseCreateRequest(test.request)
+			if err != nil {
+				t.Fatal(err)
 			}
 			if diff := cmp.Diff([]control.CreateMirroringAction{test.want}, got); diff != "" {
 				t.Errorf("actions (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestProtocolNames has those of the driver's own table, in any case.
+func TestProtocolNames(t *testing.T) {
+	for name, want := range map[string]int32{
+		"tcp": 6, "UDP": 17, "Icmp": 1, "IPv6-ICMP": 58, "hopopt": 0, "ip": 0, "ospf": 89, "OSPFIGP": 89, "ax.25": 93, "mpls-in-ip": 137, "rohc": 142,
+		"a/n": 107, "tp++": 39, "any": -1, "-1": -1, "0": 0, "255": 255, " gre ": 47,
+	} {
+		if n, err := protocolNumber(name); err != nil || n != want {
+			t.Errorf("%q is %d, %v; want %d", name, n, err, want)
+		}
+	}
+	for _, name := range []string{"", "tcp udp", "256", "-2", "nonsense", "6 tcp", "\n"} {
+		if n, err := protocolNumber(name); err == nil {
+			t.Errorf("%q is %d", name, n)
+		}
+	}
+	seen := map[string]bool{}
+	for entry := range strings.Lines(assignedProtocols) {
+		for _, field := range strings.Fields(entry) {
+			if seen[field] {
+				t.Errorf("%s stands there twice", field)
+			}
+			seen[field] = true
+		}
 	}
 }
 

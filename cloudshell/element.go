@@ -28,7 +28,16 @@ var errNotXML = errors.New("the body is not well-formed XML")
 // parseXML reads a request. White space between elements stays in text, which nobody
 // reads of an element that has children, but to find what doesn't belong there.
 func parseXML(body []byte) (*element, error) {
+	if isUTF16(body) {
+		return nil, errors.New("the body is in UTF-16, which is not accepted; send UTF-8")
+	}
 	d := xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))))
+	var unread error // why the declared encoding is not read
+	d.CharsetReader = func(encoding string, body io.Reader) (r io.Reader, err error) {
+		r, unread = charsetReader(encoding, body)
+		return r, unread
+	}
+	declared := false
 	var root *element
 	var path []*element
 	var texts []*strings.Builder
@@ -37,8 +46,11 @@ func parseXML(body []byte) (*element, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if unread != nil {
+			return nil, unread
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", errNotXML, err)
+			return nil, notXML(err)
 		}
 		switch t := token.(type) {
 		case xml.StartElement:
@@ -64,6 +76,14 @@ func parseXML(body []byte) (*element, error) {
 			} else if len(bytes.TrimSpace(t)) > 0 {
 				return nil, fmt.Errorf("%w: text outside of the root", errNotXML)
 			}
+		case xml.ProcInst:
+			if t.Target != "xml" {
+				continue
+			}
+			if declared { // each would put another reader around the rest
+				return nil, fmt.Errorf("%w: a second XML declaration", errNotXML)
+			}
+			declared = true
 		case xml.Directive:
 			return nil, errors.New("the body has a document type declaration, which is not accepted")
 		}
@@ -72,6 +92,15 @@ func parseXML(body []byte) (*element, error) {
 		return nil, fmt.Errorf("%w: it is empty", errNotXML)
 	}
 	return root, nil
+}
+
+// notXML tells where a body is malformed. What stands there may be half a password.
+func notXML(err error) error {
+	var e *xml.SyntaxError
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w: line %d", errNotXML, e.Line)
+	}
+	return fmt.Errorf("%w: %w", errNotXML, err) // its bytes are not of its encoding
 }
 
 // child returns the first child of a name, and nil where there is none.

@@ -1,6 +1,7 @@
 package cloudshell
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -149,8 +150,15 @@ func (f *fakeBackend) CreateMirroring(ctx context.Context, u control.SandboxUser
 		return nil, err
 	}
 	var out []control.MirroringResult
+	fault := ""
 	for k, a := range actions {
+		fault = cmp.Or(fault, a.Fault)
 		out = append(out, control.MirroringResult{ActionID: a.ActionID, Success: true, Info: "Success", SessionID: fmt.Sprintf("tms-0d10000000000000%d", k)})
+	}
+	for k := range out {
+		if fault != "" {
+			out[k] = control.MirroringResult{ActionID: out[k].ActionID, Info: fault, Error: fault}
+		}
 	}
 	return out, ctx.Err()
 }

@@ -15,38 +15,47 @@ const (
 	maxRunning     = 64              // at a time
 	commandTimeout = 5 * time.Minute // of one; none takes that long
 	// undelivered is how long the outcome of a command is kept whose caller was gone
-	// when it ended. Clients repeat a request one second after its connection broke.
-	undelivered    = time.Minute
+	// when it ended. Clients repeat a request one second after its connection broke,
+	// and twice; what comes later is meant to run.
+	undelivered    = 5 * time.Second
 	maxUndelivered = 256
 )
 
 // flights are the commands that run. One that is asked for again, byte for byte with
 // the same token, while it runs or before anybody was told how it ended, is not run
-// again.
+// again. An outcome that nobody was told is kept for a moment, and no longer than until
+// another command begins in the same sandbox: then it may not be true any more.
 type flights struct {
 	mu      sync.Mutex
-	byKey   map[string]*flight
-	running int
+	byKey   map[string]*flight // that an equal request joins
+	running int                // also those that are no longer in byKey
 	wg      sync.WaitGroup
 }
 
 // flight is a command, running or ended.
 type flight struct {
-	id      string
-	done    chan struct{}
-	text    string // the output; after done
-	err     error
-	callers int // that start gave it to; guarded by flights.mu
+	id        string
+	sandboxID string
+	done      chan struct{}
+	text      string // the output; after done
+	err       error
+	ended     bool // guarded by flights.mu
+	callers   int  // that start gave it to; guarded by flights.mu
 }
 
-// start runs a command to its end, whatever happens to ctx, or finds the flight that
-// does so already.
-func (f *flights) start(ctx context.Context, key, id string, run func(context.Context) (string, error)) (*flight, error) {
+// start runs a command of a sandbox to its end, whatever happens to ctx, or finds the
+// flight that does so already.
+func (f *flights) start(ctx context.Context, key, sandboxID, id string, run func(context.Context) (string, error)) (*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if same, ok := f.byKey[key]; ok {
 		same.callers++
 		return same, nil
+	}
+	for other, kept := range f.byKey {
+		if kept.ended && kept.sandboxID == sandboxID {
+			delete(f.byKey, other)
+		}
 	}
 	if f.running >= maxRunning {
 		return nil, faultf(control.SandboxErrorGeneral, "%d commands are running; try again later", maxRunning)
@@ -54,7 +63,7 @@ func (f *flights) start(ctx context.Context, key, id string, run func(context.Co
 	if f.byKey == nil {
 		f.byKey = map[string]*flight{}
 	}
-	one := &flight{id: id, done: make(chan struct{}), callers: 1}
+	one := &flight{id: id, sandboxID: sandboxID, done: make(chan struct{}), callers: 1}
 	f.byKey[key] = one
 	f.running++
 	f.wg.Go(func() {
@@ -80,12 +89,39 @@ func (f *flights) ended(key string, one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running--
+	one.ended = true
 	close(one.done)
-	if len(f.byKey)-f.running > maxUndelivered {
+	if f.byKey[key] == one { // it has not been answered before it ended
+		f.linger(key, one)
+	}
+}
+
+// linger keeps the outcome of a command for a while. f.mu is held.
+func (f *flights) linger(key string, one *flight) {
+	kept := 0
+	for _, other := range f.byKey {
+		if other.ended {
+			kept++
+		}
+	}
+	if kept > maxUndelivered {
 		delete(f.byKey, key)
 		return
 	}
 	time.AfterFunc(undelivered, func() { f.forget(key, one) })
+}
+
+// keep takes a command up again that was forgotten for an answer that didn't get out.
+func (f *flights) keep(key string, one *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, taken := f.byKey[key]; taken { // by itself, or by its repetition
+		return
+	}
+	f.byKey[key] = one
+	if one.ended {
+		f.linger(key, one)
+	}
 }
 
 // forget lets an equal request run again.

@@ -50,7 +50,7 @@ func FuzzDriverRequest(f *testing.F) {
 	f.Add(createText(`"5"`, `" +7_0 "`))
 	f.Add(`{"driverRequest": {"actions": [{"type": "createTrafficMirroring", "actionId": null}]}}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		actions, cause, err := parseCreateRequest(text)
+		actions, err := parseCreateRequest(text)
 		requireDriverFault(t, err)
 		if err == nil && len(actions) == 0 {
 			t.Error("no actions and no error")
@@ -59,7 +59,7 @@ func FuzzDriverRequest(f *testing.F) {
 			if a.SourceNIC == "" || a.TargetNIC == "" || a.SessionNumber < 0 || a.SessionNumber > 32766 {
 				t.Errorf("accepted %+v", a)
 			}
-			if !json.Valid([]byte(driverResponse(createMirroring, []control.MirroringResult{{ActionID: a.ActionID, Info: cause}}))) {
+			if !json.Valid([]byte(driverResponse(createMirroring, []control.MirroringResult{{ActionID: a.ActionID, Info: a.Fault}}))) {
 				t.Errorf("answer to %q is no JSON", a.ActionID)
 			}
 		}

@@ -1,6 +1,8 @@
 package cloudshell
 
 import (
+	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -23,7 +25,9 @@ const (
 	ReadHeaderTimeout = 10 * time.Second
 	ReadTimeout       = 60 * time.Second
 	IdleTimeout       = 5 * time.Minute
-	MaxHeaderBytes    = 64 << 10
+	// AnswerTimeout is how long a client may take to receive an answer once it is there.
+	AnswerTimeout  = 30 * time.Second
+	MaxHeaderBytes = 64 << 10
 )
 
 // maxAnonymousBody is the largest body of a request without a valid token, in bytes: a
@@ -52,7 +56,7 @@ func (d *Door) AutomationHandler() http.Handler {
 				return faultf(control.SandboxErrorGeneral, "%s", err)
 			}
 			if c.params.name != name {
-				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, c.params.name)
+				return faultf(control.SandboxErrorGeneral, "The path names the operation '%s' and the body '%s'", name, cut(c.params.name))
 			}
 			return nil
 		})
@@ -68,13 +72,16 @@ func (d *Door) WebAPIHandler() http.Handler {
 			d.serveLogin(w, r)
 			return
 		}
-		name, ok := operationOf(path, webAPIPath)
+		name, ok := webOperationOf(path)
 		d.serve(w, r, name, ok, bearerToken(r.Header.Get("Authorization")), func(c *call, body []byte) error {
+			if len(bytes.TrimSpace(body)) == 0 { // clients send none where there are no parameters
+				body = []byte("{}")
+			}
 			value, err := parseJSON(body)
 			if err != nil {
 				return faultf(control.SandboxErrorGeneral, "The body is not valid JSON: %s", err)
 			}
-			if _, ok := value.(*jsonObject); !ok {
+			if _, ok := value.(*jsonObject); !ok && value != nil {
 				return faultf(control.SandboxErrorGeneral, "The body is not a JSON object")
 			}
 			c.params = elementOf(name, value)
@@ -90,19 +97,37 @@ func operationOf(path, prefix string) (string, bool) {
 	return name, ok && operationPattern.MatchString(name)
 }
 
+// webOperationOf cuts the operation out of a path of the REST variant, where case is
+// nothing, and returns it as the table spells it.
+func webOperationOf(path string) (string, bool) {
+	if len(path) < len(webAPIPath) || !strings.EqualFold(path[:len(webAPIPath)], webAPIPath) {
+		return "", false
+	}
+	name, ok := operationOf(webAPIPath+path[len(webAPIPath):], webAPIPath)
+	for _, o := range operations() {
+		if strings.EqualFold(o.name, name) {
+			name = o.name
+		}
+	}
+	return name, ok
+}
+
 // serve answers one request whose body decode reads.
 func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, token string, decode func(*call, []byte) error) {
 	started := d.Clock()
 	c := &call{operation: name, token: token, dates: datesOf(r.Header), address: clientAddress(r)}
 	limit := d.MaxBody
-	if _, ok := d.tokens.user(token, started); !ok {
+	_, authorized := d.tokens.user(token, started)
+	if !authorized {
 		limit = min(limit, maxAnonymousBody)
 	}
-	body, err := readBody(w, r, limit)
+	body, err := readBody(w, r, limit, d.MaxBody)
 	switch {
+	case errors.Is(err, errLargeBody) && !authorized && wantsToken(name):
+		err = unauthorized() // clients with a stale token log on again
 	case err != nil:
 	case !known:
-		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", r.URL.Path)
+		c.operation, err = "", faultf(control.SandboxErrorGeneral, "The path %q names no operation", cut(r.URL.Path))
 	case r.Method != http.MethodPost:
 		err = faultf(control.SandboxErrorGeneral, "Operation '%s' is called with POST", name)
 	default:
@@ -123,10 +148,20 @@ func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known 
 		status = http.StatusUnauthorized
 	}
 	d.observe(c, f, started)
-	if err := write(w, status, "text/xml; charset=utf-8", text); err != nil || r.Context().Err() != nil {
-		d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
-	} else if c.delivered != nil {
-		c.delivered()
+	// A connection that has ended before the answer is written never gets it. One that
+	// ends afterwards says nothing: clients close it as soon as they have read the answer.
+	// By then they may have sent the next request too, so the command is settled first.
+	gone := r.Context().Err() != nil
+	if c.flight != nil && !gone {
+		d.flights.forget(c.key, c.flight)
+	}
+	err = d.write(w, status, "text/xml; charset=utf-8", text)
+	if err == nil && !gone {
+		return
+	}
+	d.Logger.Debug("answer not delivered", "operation", c.operation, "error", err)
+	if c.flight != nil {
+		d.flights.keep(c.key, c.flight)
 	}
 }
 
@@ -136,9 +171,9 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 	c := &call{operation: "Logon", address: clientAddress(r)}
 	refuse := func(f *fault) {
 		d.observe(c, f, started)
-		d.logWrite(write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
+		d.logWrite(d.write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
 	}
-	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody))
+	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody), d.MaxBody)
 	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
 		err = faultf(control.SandboxErrorGeneral, "Log on with PUT")
 	}
@@ -158,6 +193,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 			fields[strings.ToLower(key)] = s
 		}
 	}
+	c.claimed = fields["username"]
 	token, _, err := d.logOn(r.Context(), c.address, credentials{fields["username"], fields["password"], fields["token"], fields["domain"]})
 	if err != nil {
 		refuse(d.faultOf(c.operation, err, control.SandboxErrorGeneral))
@@ -169,7 +205,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.observe(c, nil, started)
-	d.logWrite(write(w, http.StatusOK, "application/json; charset=utf-8", string(quoted)))
+	d.logWrite(d.write(w, http.StatusOK, "application/json; charset=utf-8", string(quoted)))
 }
 
 func (d *Door) logWrite(err error) {
@@ -178,12 +214,22 @@ func (d *Door) logWrite(err error) {
 	}
 }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+// errLargeBody is a body beyond its limit.
+var errLargeBody = errors.New("the body is too large")
+
+// readBody reads a body of at most limit bytes. What is longer is passed over, up to
+// the largest that anybody may send: clients read no answer while they send.
+func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64) ([]byte, error) {
+	from := http.MaxBytesReader(w, r.Body, max(limit, largest))
+	body, err := io.ReadAll(io.LimitReader(from, limit+1))
+	long := int64(len(body)) > limit
+	if long {
+		_, err = io.Copy(io.Discard, from)
+	}
 	var large *http.MaxBytesError
 	switch {
-	case errors.As(err, &large):
-		return nil, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit)
+	case errors.As(err, &large) || long && err == nil:
+		return nil, fmt.Errorf("%w: %w", errLargeBody, faultf(control.SandboxErrorGeneral, "The body is larger than %d bytes", limit))
 	case err != nil:
 		return nil, faultf(control.SandboxErrorGeneral, "The body can't be read: %s", err)
 	}
@@ -191,16 +237,20 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 }
 
 // write sends an answer whole. Clients are told its length, and nothing is cached.
-func write(w http.ResponseWriter, status int, contentType, text string) error {
+func (d *Door) write(w http.ResponseWriter, status int, contentType, text string) error {
 	h := w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("Content-Length", strconv.Itoa(len(text)))
 	h.Set("Cache-Control", "no-store")
+	answer := http.NewResponseController(w)
+	if err := answer.SetWriteDeadline(time.Now().Add(d.answerTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("write answer: %w", err)
+	}
 	w.WriteHeader(status)
 	if _, err := io.WriteString(w, text); err != nil {
 		return fmt.Errorf("write answer: %w", err)
 	}
-	if err := http.NewResponseController(w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := answer.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return fmt.Errorf("write answer: %w", err)
 	}
 	return nil
@@ -216,7 +266,7 @@ func (d *Door) observe(c *call, f *fault, started time.Time) {
 	}
 	if f != nil {
 		code = strconv.Itoa(f.code)
-		d.Logger.Info("request failed", "operation", c.operation, "user", c.user.Name, "client", c.address, "code", code, "error", f.message)
+		d.Logger.Info("request failed", "operation", c.operation, "user", cmp.Or(c.user.Name, cut(c.claimed)), "client", c.address, "code", code, "error", f.message)
 	} else {
 		d.Logger.Debug("request", "operation", c.operation, "user", c.user.Name, "client", c.address)
 	}

@@ -23,7 +23,12 @@ func TestBodiesThatAreNoRequests(t *testing.T) {
 		"a DTD":         {"<!DOCTYPE x [<!ENTITY a 'b'>]><GetReservationStatus/>", "document type declaration"},
 		"an entity":     {"<GetReservationStatus>&a;</GetReservationStatus>", "not well-formed"},
 		"deep":          {"<GetReservationStatus>" + strings.Repeat("<a>", 100) + strings.Repeat("</a>", 100) + "</GetReservationStatus>", "inside each other"},
-		"another text":  {`<?xml version="1.0" encoding="utf-16"?><GetReservationStatus/>`, "not well-formed"},
+		"another text":  {`<?xml version="1.0" encoding="koi8-r"?><GetReservationStatus/>`, "the body is in koi8-r, which is not accepted; send UTF-8"},
+		"said UTF-16":   {`<?xml version="1.0" encoding="utf-16"?><GetReservationStatus/>`, "the body is in utf-16, which is not accepted; send UTF-8"},
+		"is UTF-16":     {"\xff\xfe<\x00G\x00/\x00>\x00", "the body is in UTF-16, which is not accepted; send UTF-8"},
+		"big-endian":    {"\x00<\x00G\x00/\x00>", "the body is in UTF-16, which is not accepted; send UTF-8"},
+		"not US-ASCII":  {"<?xml version=\"1.0\" encoding=\"us-ascii\"?><GetReservationStatus>\xe9</GetReservationStatus>", "byte 0xe9 is not US-ASCII"},
+		"declared over": {"<?xml version=\"1.0\"?><GetReservationStatus><?xml version=\"1.0\" encoding=\"latin1\"?></GetReservationStatus>", "a second XML declaration"},
 		"not utf-8":     {"<GetReservationStatus>\xff</GetReservationStatus>", "not well-formed"},
 		"a json object": {"{}", "not well-formed"},
 	} {
@@ -32,6 +37,23 @@ func TestBodiesThatAreNoRequests(t *testing.T) {
 		var refused *apiError
 		if status != 200 || !errors.As(err, &refused) || refused.code != "100" || !strings.Contains(refused.message, test.want) {
 			t.Errorf("%s: %d, %v", name, status, err)
+		}
+	}
+}
+
+// TestEncodingsOfRequests: what the declaration says is how the bytes are read.
+func TestEncodingsOfRequests(t *testing.T) {
+	for _, test := range []struct{ encoding, text, want string }{
+		{"utf-8", "caf\u00e9 \u20ac", "caf\u00e9 \u20ac"},
+		{"UTF8", "caf\u00e9", "caf\u00e9"},
+		{"us-ascii", "caf&#233;", "caf\u00e9"},
+		{"ISO-8859-1", "caf\xe9", "caf\u00e9"},
+		{"Windows-1252", "\x80\x81\x99\x9f\xe9", "\u20ac\u0081\u2122\u0178\u00e9"},
+		{"iso-8859-1", strings.Repeat("\xe9", 10_000), strings.Repeat("\u00e9", 10_000)},
+	} {
+		e, err := parseXML([]byte(`<?xml version="1.0" encoding="` + test.encoding + `"?><message>` + test.text + "</message>"))
+		if err != nil || e.text != test.want {
+			t.Errorf("%s: %+v, %v", test.encoding, e, err)
 		}
 	}
 }
@@ -88,6 +110,11 @@ func TestBodiesAreBounded(t *testing.T) {
 	if _, err := strictParse("Logon", text); err == nil || !strings.Contains(err.Error(), "larger than 65536 bytes") {
 		t.Error(err)
 	}
+	// A client with a stale token is to log on again, however long its request is.
+	status, text := post(t, d, "stale", "SetSandboxData", "<SetSandboxData>"+strings.Repeat(" ", maxAnonymousBody)+"</SetSandboxData>")
+	if _, err := strictParse("SetSandboxData", text); status != 401 || err == nil || !strings.Contains(err.Error(), "log on again") {
+		t.Errorf("with a stale token: %d, %v", status, err)
+	}
 	_, text = post(t, d, d.testToken(), "GetServerDateAndTime", "<GetServerDateAndTime>"+strings.Repeat(" ", maxAnonymousBody)+"</GetServerDateAndTime>")
 	if _, err := strictParse("GetServerDateAndTime", text); err != nil {
 		t.Error(err)
@@ -126,7 +153,7 @@ func TestTheRESTVariant(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	_, want := post(t, d, token, "GetReservationStatus", "<GetReservationStatus><reservationId>"+sandboxID+"</reservationId></GetReservationStatus>")
-	for _, path := range []string{"/Api//RmApi/GetReservationStatus", "/Api/RmApi/GetReservationStatus"} {
+	for _, path := range []string{"/Api//RmApi/GetReservationStatus", "/Api/RmApi/GetReservationStatus", "/api//rmapi/getreservationstatus/"} {
 		w = webAPI(d, "POST", path, "Bearer "+token, `{"reservationId": "`+sandboxID+`", "disableCache": false, "none": null}`)
 		if w.Code != 200 || w.Body.String() != want {
 			t.Errorf("%s: %d %s", path, w.Code, w.Body)
@@ -155,7 +182,12 @@ func TestTheRESTVariant(t *testing.T) {
 	if w = webAPI(d, "POST", "/Api//RmApi/GetReservationStatus", "Bearer x", "{}"); w.Code != http.StatusUnauthorized {
 		t.Errorf("with a wrong token: %d", w.Code)
 	}
-	for _, body := range []string{"", "[]", "{} {}"} {
+	for _, body := range []string{"", " ", "null", "{}"} {
+		if w = webAPI(d, "POST", "/Api//RmApi/GetServerDateAndTime", "Bearer "+token, body); w.Code != 200 || !strings.Contains(w.Body.String(), "ServerDateTime=") {
+			t.Errorf("without parameters, body %q: %d %s", body, w.Code, w.Body)
+		}
+	}
+	for _, body := range []string{"", "[]", "{} {}", "null null", "5"} {
 		if w = webAPI(d, "POST", "/Api//RmApi/GetReservationStatus", "Bearer "+token, body); w.Code != 200 || !strings.Contains(w.Body.String(), `Success="false"`) {
 			t.Errorf("body %q: %d %s", body, w.Code, w.Body)
 		}

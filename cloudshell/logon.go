@@ -18,10 +18,6 @@ const (
 	codePassword = 118
 )
 
-// maxHashing bounds the passwords that are compared at a time: each takes a processor
-// for a tenth of a second.
-const maxHashing = 2
-
 // credentials are what a log-on brings: name and password, or the token of a session.
 type credentials struct{ name, password, token, domain string }
 
@@ -38,6 +34,7 @@ func secureLogon(ctx context.Context, d *Door, c *call) (*info, error) {
 }
 
 func (d *Door) logonInfo(ctx context.Context, c *call, k credentials) (*info, error) {
+	c.claimed = k.name
 	token, u, err := d.logOn(ctx, c.address, k)
 	if err != nil {
 		return nil, err
@@ -64,23 +61,31 @@ func (d *Door) logOn(ctx context.Context, address string, k credentials) (string
 		}
 		return d.enter(d.users[strings.ToLower(u.Name)], k.domain)
 	}
-	keys := []string{"user " + strings.ToLower(cut(k.name)), "address " + address}
-	if err := d.slowDown(ctx, d.throttle.delay(d.Clock(), keys...)); err != nil {
+	name := strings.ToLower(cut(k.name))
+	u, known := d.users[strings.ToLower(k.name)]
+	line, err := d.logons.join(address, name, known)
+	if err != nil {
 		return "", none, err
 	}
-	u, known := d.users[strings.ToLower(k.name)]
+	defer d.logons.leave(line)
+	if err := line.turn(ctx); err != nil {
+		return "", none, err
+	}
+	defer line.next()
+	// Only now: those before in the line have failed meanwhile.
+	keys := []string{"user " + name, "address " + line.from.address}
+	if err := pause(ctx, d.throttle.delay(d.Clock(), keys...)); err != nil {
+		return "", none, err
+	}
 	hash := d.nobody
 	if known {
 		hash = []byte(u.PasswordHash)
 	}
-	select {
-	case d.hashing <- struct{}{}:
-	case <-ctx.Done():
-		return "", none, ctx.Err()
+	same, err := d.logons.hash(ctx, line, func() bool { return bcrypt.CompareHashAndPassword(hash, []byte(k.password)) == nil })
+	if err != nil {
+		return "", none, err
 	}
-	err := bcrypt.CompareHashAndPassword(hash, []byte(k.password))
-	<-d.hashing
-	if err != nil || !known {
+	if !same || !known {
 		d.throttle.failed(d.Clock(), keys...)
 		return "", none, faultf(codePassword, "Logon failed: the user name or the password is incorrect")
 	}
@@ -106,16 +111,10 @@ func (d *Door) enter(u User, domain string) (string, control.SandboxUser, error)
 	return "", control.SandboxUser{}, faultf(codeLogon, "Domain '%s' doesn't exist or the user is not its member.", cut(domain))
 }
 
-// slowDown waits, while not too many others do.
-func (d *Door) slowDown(ctx context.Context, delay time.Duration) error {
+// pause waits.
+func pause(ctx context.Context, delay time.Duration) error {
 	if delay == 0 {
 		return nil
-	}
-	select {
-	case d.waiting <- struct{}{}:
-		defer func() { <-d.waiting }()
-	default:
-		return faultf(codeLogon, "Logon failed: too many log-ons have failed; try again in a minute")
 	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
@@ -123,7 +122,7 @@ func (d *Door) slowDown(ctx context.Context, delay time.Duration) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return hungUp()
 	}
 }
 

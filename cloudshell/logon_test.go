@@ -1,13 +1,16 @@
 package cloudshell
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"sluice/control"
@@ -68,20 +71,24 @@ func TestPythonsUrllibReadsWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestTokensAreBounded(t *testing.T) {
+func TestTokensOfAUserAreBounded(t *testing.T) {
 	var k tokens
-	first := k.issue(control.SandboxUser{Name: "first"}, testTime)
+	dana, noam := control.SandboxUser{Name: "dana"}, control.SandboxUser{Name: "noam"}
+	other, first := k.issue(noam, testTime.Add(-time.Second)), k.issue(dana, testTime)
 	for range maxTokens {
-		k.issue(control.SandboxUser{Name: "other"}, testTime.Add(time.Second))
+		k.issue(dana, testTime.Add(time.Second))
 	}
-	if len(k.sessions) > maxTokens {
-		t.Errorf("%d tokens", len(k.sessions))
+	if len(k.sessions) != maxTokens+1 {
+		t.Errorf("%d tokens, want %d of one and 1 of the other", len(k.sessions), maxTokens)
 	}
 	if _, ok := k.user(first, testTime); ok {
-		t.Error("the oldest is still there")
+		t.Error("the oldest of the user is still there")
 	}
-	last := k.issue(control.SandboxUser{Name: "last"}, testTime.Add(TokenLifetime*2))
-	if u, ok := k.user(last, testTime.Add(TokenLifetime*2)); !ok || u.Name != "last" || len(k.sessions) != 1 {
+	if _, ok := k.user(other, testTime); !ok {
+		t.Error("the other user has none any more")
+	}
+	last := k.issue(dana, testTime.Add(TokenLifetime*2))
+	if u, ok := k.user(last, testTime.Add(TokenLifetime*2)); !ok || u.Name != "dana" || len(k.sessions) != 2 {
 		t.Errorf("%v, %t, %d tokens", u, ok, len(k.sessions))
 	}
 }
@@ -135,14 +142,112 @@ func TestLogonsWaitAtTheDoor(t *testing.T) {
 	if took := time.Since(started); took < firstDelay {
 		t.Errorf("who had failed waited only %s", took)
 	}
-	for range maxWaiting {
-		d.waiting <- struct{}{}
-	}
-	for range freeFailures {
-		d.throttle.failed(testTime, "user dana")
-	}
-	if _, text := post(t, d, "", "Logon", logonBody("dana", "anad")); !strings.Contains(text, "too many log-ons") {
-		t.Error(text)
+}
+
+// TestGuessesWaitForEachOther: whoever asks many times at once is no faster than one by
+// one, and what is too many is refused at once.
+func TestGuessesWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := testDoor(t, &fakeBackend{})
+		started := time.Now()
+		var wg sync.WaitGroup
+		var wrong, refused atomic.Int32
+		guess := func() {
+			_, _, err := d.logOn(t.Context(), "192.0.2.1", credentials{name: "dana", password: "x"})
+			switch f := (*fault)(nil); {
+			case errors.As(err, &f) && f.code == codePassword:
+				wrong.Add(1)
+			case errors.As(err, &f) && strings.Contains(f.message, "too many log-ons") && time.Since(started) == 0:
+				refused.Add(1)
+			default:
+				t.Errorf("got %v", err)
+			}
+		}
+		for range maxHashing { // no password is compared until all have come
+			d.logons.hashing <- struct{}{}
+		}
+		for range 100 {
+			wg.Go(guess)
+		}
+		synctest.Wait()
+		for range maxHashing {
+			<-d.logons.hashing
+		}
+		wg.Wait()
+		if wrong.Load() != maxInLine || refused.Load() != 100-maxInLine {
+			t.Errorf("%d passwords were looked at, %d log-ons refused", wrong.Load(), refused.Load())
+		}
+		if took := time.Since(started); took != firstDelay { // the last of four
+			t.Errorf("four took %s", took)
+		}
+		if len(d.logons.from) != 0 {
+			t.Errorf("%d addresses are remembered", len(d.logons.from))
+		}
+	})
+}
+
+// TestGuessesKeepNobodyOut has an address guess at once under its own names and under
+// those of users, and looks how long a user waits for a comparison that takes 100 ms.
+func TestGuessesKeepNobodyOut(t *testing.T) {
+	const one = 100 * time.Millisecond
+	for name, test := range map[string]struct {
+		address string
+		most    time.Duration
+	}{
+		"from another address":   {"192.0.2.2", 2 * one},
+		"from the same address":  {"2001:db8::1", (maxStrangers + 3) * one},
+		"from the same subnet":   {"2001:db8::2", (maxStrangers + 3) * one},
+		"from another interface": {"2001:db8::2%eth0", (maxStrangers + 3) * one},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newLogons()
+				logon := func(ctx context.Context, address, name string, known bool) error {
+					line, err := l.join(address, name, known)
+					if err != nil {
+						return err
+					}
+					defer l.leave(line)
+					if err := line.turn(ctx); err != nil {
+						return err
+					}
+					defer line.next()
+					_, err = l.hash(ctx, line, func() bool { time.Sleep(one); return false })
+					return err
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				for k := range 200 {
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							if logon(ctx, "2001:db8::1", fmt.Sprint("x", k), false) != nil {
+								time.Sleep(20 * time.Millisecond) // and again
+							}
+						}
+					})
+					wg.Go(func() {
+						for ctx.Err() == nil {
+							if logon(ctx, "2001:db8::1", "noam", true) != nil {
+								time.Sleep(20 * time.Millisecond)
+							}
+						}
+					})
+				}
+				time.Sleep(time.Second)
+				started := time.Now()
+				if err := logon(t.Context(), test.address, "dana", true); err != nil {
+					t.Error(err)
+				}
+				if took := time.Since(started); took > test.most {
+					t.Errorf("waited %s, want %s at most", took, test.most)
+				}
+				cancel()
+				wg.Wait()
+				if len(l.from) != 0 {
+					t.Errorf("%d addresses are remembered", len(l.from))
+				}
+			})
+		})
 	}
 }
 

@@ -1,6 +1,9 @@
 package cloudshell
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // operation is one that this door carries out.
 type operation struct {
@@ -46,4 +49,9 @@ func operations() []operation {
 
 		{"GetServerDateAndTime", false, getServerDateAndTime},
 	}
+}
+
+// wantsToken tells whether an operation is there for those only who have logged on.
+func wantsToken(name string) bool {
+	return slices.ContainsFunc(operations(), func(o operation) bool { return o.name == name && !o.public })
 }

@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// How failed log-ons slow down: some mistakes are free, then the wait doubles. It is
-// bounded, so that nobody can lock another out.
+// How failed log-ons slow down: some mistakes are free, then the wait doubles, up to a
+// bound.
 const (
 	freeFailures  = 3
 	firstDelay    = 250 * time.Millisecond
 	maxDelay      = 4 * time.Second
 	failureMemory = 10 * time.Minute
 	maxFailures   = 4096 // users and addresses that are remembered
-	maxWaiting    = 64   // log-ons that wait at a time; further ones are refused
 )
 
 // throttle counts failed log-ons by user and by address.

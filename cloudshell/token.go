@@ -13,8 +13,9 @@ import (
 // TokenLifetime is how long a token is good for after its log-on: CloudShell's default.
 const TokenLifetime = 5 * time.Hour
 
-// maxTokens bounds the tokens of all users. The oldest goes when another is made.
-const maxTokens = 10_000
+// maxTokens bounds the tokens of each user, of whom the configuration knows all. The
+// oldest of a user's goes when another is made.
+const maxTokens = 1000
 
 // session is what a token stands for.
 type session struct {
@@ -39,25 +40,30 @@ func (t *tokens) issue(u control.SandboxUser, now time.Time) string {
 	if t.sessions == nil {
 		t.sessions = map[[sha256.Size]byte]session{}
 	}
-	if len(t.sessions) >= maxTokens {
-		t.makeRoom(now)
-	}
+	t.makeRoom(u.Name, now)
 	t.sessions[sha256.Sum256([]byte(token))] = session{u, now.Add(TokenLifetime)}
 	return token
 }
 
-// makeRoom removes what has expired, or the oldest where nothing has.
-func (t *tokens) makeRoom(now time.Time) {
+// makeRoom removes what has expired of a user's tokens, and the oldest where there are
+// too many still.
+func (t *tokens) makeRoom(name string, now time.Time) {
 	var oldest [sha256.Size]byte
 	var first time.Time
+	n := 0
 	for k, s := range t.sessions {
+		if s.user.Name != name {
+			continue
+		}
 		if !now.Before(s.expires) {
 			delete(t.sessions, k)
-		} else if first.IsZero() || s.expires.Before(first) {
+			continue
+		}
+		if n++; first.IsZero() || s.expires.Before(first) {
 			oldest, first = k, s.expires
 		}
 	}
-	if len(t.sessions) >= maxTokens {
+	if n >= maxTokens {
 		delete(t.sessions, oldest)
 	}
 }

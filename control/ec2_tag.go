@@ -80,6 +80,11 @@ func (c *Controller) CreateTags(ctx context.Context, ids []string, tags []sluice
 		return err
 	}
 	return c.updateEC2Tags(ctx, ids, dryRun, func(id string, old []sluice.Tag) ([]sluice.Tag, error) {
+		if sluice.EC2ResourceType(id) == sluice.ResourceMirrorSession {
+			if err := (sluice.TrafficMirrorSession{Tags: tags}).CheckTags(); err != nil {
+				return nil, err
+			}
+		}
 		merged := slices.Clone(tags)
 		for _, t := range old {
 			if !slices.ContainsFunc(tags, func(n sluice.Tag) bool { return n.Key == t.Key }) {
@@ -88,11 +93,6 @@ func (c *Controller) CreateTags(ctx context.Context, ids []string, tags []sluice
 		}
 		if len(merged) > maxTags {
 			return nil, errTagLimit()
-		}
-		if sluice.EC2ResourceType(id) == sluice.ResourceMirrorSession {
-			if _, _, err := (sluice.TrafficMirrorSession{Tags: merged}).Caps(); err != nil {
-				return nil, err
-			}
 		}
 		return merged, nil
 	})

@@ -134,6 +134,6 @@ func (d mirrorDerivation) resolversOf(n sluice.Interface) []netip.Addr {
 // owned tells whether an interface has an address.
 func (d mirrorDerivation) owned(a netip.Addr) bool {
 	return slices.ContainsFunc(d.inventory.Interfaces, func(n sluice.Interface) bool {
-		return slices.ContainsFunc(n.Addresses, func(p netip.Prefix) bool { return p.Addr().Unmap() == a })
+		return n.HasAddress(a)
 	})
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 
@@ -46,7 +47,7 @@ func (c *Controller) CreateTrafficMirrorSession(ctx context.Context, in CreateTr
 		return none, err
 	}
 	s.ID, s.Tags = sluice.NewID("tms"), sortedTags(in.Tags)
-	if _, _, err := s.Caps(); err != nil {
+	if err := s.CheckTags(); err != nil {
 		return none, err
 	}
 	s, err = c.o.Store.CreateTrafficMirrorSession(ctx, creation, s, c.o.Quotas.Mirror, c.sessionCheck())
@@ -87,18 +88,39 @@ func (c *Controller) sessionCheck() SessionCheck {
 		if err := c.checkReceiver(t); err != nil {
 			return s, err
 		}
+		if err := c.checkLoop(inv, s, t); err != nil {
+			return s, err
+		}
 		return packetLength(s, t), nil
 	}
 }
 
-// checkSource checks that an interface can be mirrored: it belongs to an instance and
+// checkLoop refuses a session that copies to its own source: to its interface, or to a
+// group that has it among its members.
+func (c *Controller) checkLoop(inv sluice.Inventory, s sluice.TrafficMirrorSession, t sluice.TrafficMirrorTarget) error {
+	loops := t.Interface() && t.NetworkInterfaceID == s.NetworkInterfaceID
+	if !t.Interface() {
+		source, _ := inv.Interface(s.NetworkInterfaceID) // one that has gone has no addresses
+		g, _ := c.targetGroup(t.NetworkLoadBalancerArn)
+		loops = slices.ContainsFunc(g.Members, func(member string) bool {
+			a, err := netip.ParseAddr(member)
+			return member == s.NetworkInterfaceID || err == nil && source.HasAddress(a)
+		})
+	}
+	if loops {
+		return sluice.EC2Errorf(sluice.KindInvalidRequest, "InvalidParameterValue", "%s is in use by target %s", s.NetworkInterfaceID, t.ID)
+	}
+	return nil
+}
+
+// checkSource checks that an interface can be mirrored: it is attached to an instance and
 // carries Ethernet frames.
 func checkSource(inv sluice.Inventory, id string) error {
 	n, ok := inv.Interface(id)
 	if !ok {
 		return sluice.NoSuchResource(sluice.ResourceNetworkInterface, id)
 	}
-	if n.InstanceID == "" || n.MAC == "" {
+	if !n.Present() || n.InstanceID == "" || n.MAC == "" {
 		return sluice.EC2Errorf(sluice.KindInvalidRequest, "NetworkInterfaceNotSupported", "%s must be attached to a supported instance", id)
 	}
 	return nil
@@ -159,6 +181,7 @@ func (c *Controller) ModifyTrafficMirrorSession(ctx context.Context, in ModifyTr
 	if _, err := in.MirrorSessionFields.apply(none); err != nil { // before the session is looked for
 		return none, err
 	}
+	inv := c.o.Inventory.Snapshot()
 	var moved bool
 	change := func(old sluice.TrafficMirrorSession) (sluice.TrafficMirrorSession, error) {
 		s := old
@@ -182,6 +205,9 @@ func (c *Controller) ModifyTrafficMirrorSession(ctx context.Context, in ModifyTr
 				if err := c.checkReceiver(t); err != nil {
 					return s, err
 				}
+			}
+			if err := c.checkLoop(inv, s, t); err != nil {
+				return s, err
 			}
 			return packetLength(s, t), nil
 		})
@@ -217,6 +243,23 @@ func (c *Controller) TrafficMirrorSessions(ctx context.Context) ([]sluice.Traffi
 func (c *Controller) DeleteTrafficMirrorSession(ctx context.Context, id string, dryRun bool) error {
 	err := c.o.Store.DeleteTrafficMirrorSession(ctx, id, dryRun)
 	if err == nil {
+		c.changed()
+	}
+	return err
+}
+
+// DeleteInterfaces carries out what AWS does when the owner of interfaces has deleted
+// them (Traffic Mirroring guide: a session is deleted with its source). Targets stay, as
+// they do there: their sessions can be given another one.
+func (c *Controller) DeleteInterfaces(ctx context.Context, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	removed, err := c.o.Store.DeleteSessionsOf(ctx, ids)
+	for _, s := range removed {
+		c.o.Logger.Info("traffic mirror session deleted with its source, which is declared no more", "session", s.ID, "interface", s.NetworkInterfaceID)
+	}
+	if len(removed) > 0 {
 		c.changed()
 	}
 	return err

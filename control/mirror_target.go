@@ -86,7 +86,7 @@ func (in CreateTrafficMirrorTargetInput) checkReference() error {
 	return nil
 }
 
-// checkReceiver checks that what a target stands for exists.
+// checkReceiver checks that what a target stands for is there.
 func (c *Controller) checkReceiver(t sluice.TrafficMirrorTarget) error {
 	if !t.Interface() {
 		if _, ok := c.targetGroup(t.NetworkLoadBalancerArn); !ok {
@@ -95,7 +95,7 @@ func (c *Controller) checkReceiver(t sluice.TrafficMirrorTarget) error {
 		}
 		return nil
 	}
-	if _, ok := c.o.Inventory.Snapshot().Interface(t.NetworkInterfaceID); !ok {
+	if n, ok := c.o.Inventory.Snapshot().Interface(t.NetworkInterfaceID); !ok || !n.Present() {
 		return sluice.EC2Errorf(sluice.KindNotFound, "InvalidTrafficMirrorTarget", "The interface ID '%.256s' does not exist", t.NetworkInterfaceID)
 	}
 	return nil

@@ -22,7 +22,7 @@ const groupArn = "arn:aws:elasticloadbalancing:eu-west-1:000000000000:loadbalanc
 func mirrored() sluice.Inventory {
 	inv := twoZones()
 	add := func(id, host string, addresses ...string) {
-		n := sluice.Interface{ID: id, HostID: host, Netns: "ns", Device: id[4:], MAC: "0a:00:00:00:00:01", Up: true, InstanceID: "i-1", SubnetID: "subnet-a", VpcID: vpc, AvailabilityZone: zoneA}
+		n := sluice.Interface{ID: id, HostID: host, Netns: "ns", Device: id[4:], Index: 7, MAC: "0a:00:00:00:00:01", Up: true, InstanceID: "i-1", SubnetID: "subnet-a", VpcID: vpc, AvailabilityZone: zoneA}
 		for _, a := range addresses {
 			n.Addresses = append(n.Addresses, netip.MustParsePrefix(a))
 		}

@@ -186,7 +186,7 @@ func twoZones() sluice.Inventory {
 		return sluice.Subnet{ID: id, VpcID: vpc, AvailabilityZone: zone, CIDRs: cidrs}
 	}
 	device := func(id, host, subnet, zone string) sluice.Interface {
-		return sluice.Interface{ID: id, HostID: host, Device: id[4:], SubnetID: subnet, VpcID: vpc, AvailabilityZone: zone, Firewall: true, Up: true}
+		return sluice.Interface{ID: id, HostID: host, Device: id[4:], Index: 5, SubnetID: subnet, VpcID: vpc, AvailabilityZone: zone, Firewall: true, Up: true}
 	}
 	return sluice.Inventory{
 		Vpcs:  []sluice.Vpc{{ID: vpc}, {ID: "vpc-2"}},

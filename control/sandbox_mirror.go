@@ -13,9 +13,9 @@ import (
 	"sluice"
 )
 
-// maxMirroringActions bounds one request: an action takes some twenty writes of the one
+// MaxMirroringActions bounds one request: an action takes some twenty writes of the one
 // transaction that makes them all.
-const maxMirroringActions = 50
+const MaxMirroringActions = 50
 
 // mirroringPatience is how long CreateMirroring and RemoveMirroring wait for the agents
 // to say that they have followed. They answer then all the same: an agent that is away
@@ -37,8 +37,8 @@ func (c *Controller) CreateMirroring(ctx context.Context, u SandboxUser, id stri
 	if err != nil {
 		return nil, err
 	}
-	if len(actions) == 0 || len(actions) > maxMirroringActions {
-		return nil, SandboxErrorf(SandboxErrorDriver, "Invalid request: %d actions, expected 1 to %d", len(actions), maxMirroringActions)
+	if len(actions) == 0 || len(actions) > MaxMirroringActions {
+		return nil, SandboxErrorf(SandboxErrorDriver, "Invalid request: %d actions, expected 1 to %d", len(actions), MaxMirroringActions)
 	}
 	made, err := c.createMirrors(ctx, b.ID, actions)
 	if err == nil {
@@ -110,14 +110,14 @@ func (c *Controller) mirroringFailure(sandboxID string, err error) (cause string
 
 // createMirrors makes the mirrors of all actions or none.
 func (c *Controller) createMirrors(ctx context.Context, sandboxID string, actions []CreateMirroringAction) ([]sluice.SandboxMirror, error) {
-	rules := map[string][]MirroringRule{} // by session id
+	asked := map[string]CreateMirroringAction{} // by session id
 	plans := make([]sluice.SandboxMirror, len(actions))
 	for i, a := range actions {
 		p := &plans[i]
 		p.Target = sluice.TrafficMirrorTarget{ID: sluice.NewID("tmt"), NetworkInterfaceID: a.TargetNIC}
 		p.Filter.ID = sluice.NewID("tmf")
 		p.Session = sluice.TrafficMirrorSession{ID: sluice.NewID("tms"), NetworkInterfaceID: a.SourceNIC, SessionNumber: a.SessionNumber}
-		rules[p.Session.ID] = a.Rules
+		asked[p.Session.ID] = a
 	}
 	world := c.mirroringWorld()
 	admit := func(b sluice.Sandbox) error {
@@ -131,8 +131,12 @@ func (c *Controller) createMirrors(ctx context.Context, sandboxID string, action
 		if err != nil {
 			return m, err
 		}
+		a := asked[m.Session.ID]
+		if a.Fault != "" {
+			return m, sluice.Errorf(sluice.KindInvalidRequest, "%s", a.Fault)
+		}
 		m.SourceInstance, m.TargetInstance = from.member.InstanceID, to.member.InstanceID
-		return c.completeMirror(b, m, rules[m.Session.ID])
+		return c.completeMirror(b, m, a.Rules)
 	}
 	return c.o.Store.CreateSandboxMirrors(ctx, sandboxID, plans, c.o.Quotas.Mirror, admit, complete, c.checkReceiver, c.sessionCheck())
 }

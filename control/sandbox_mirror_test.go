@@ -293,3 +293,18 @@ func TestAStoreThatFailsIsNoResult(t *testing.T) {
 	}
 	r.count("nothing", 0, 0, 0)
 }
+
+// TestAFaultOfRulesComesAfterTheNumbers: of a request with both, the number is told, as
+// the driver takes all numbers before it looks at rules; alone it is in every result.
+func TestAFaultOfRulesComesAfterTheNumbers(t *testing.T) {
+	r := newSandboxRig(t)
+	b := r.sandbox("Tap")
+	r.mirror(b, tap("eni-1", "eni-sensor", 5))
+	faulty := tap("eni-1", "eni-sensor", 6)
+	faulty.Fault = "protocol not found"
+	r.mirrorFails(b, "protocol not found", faulty)
+	r.mirrorFails(b, "protocol not found", tap("eni-2", "eni-sensor", 0), faulty)
+	r.count("after the faults", 1, 1, 1)
+	_, err := r.CreateMirroring(t.Context(), dana, b.ID, []control.CreateMirroringAction{faulty, tap("eni-1", "eni-sensor", 5)})
+	refusedBy(t, err, control.SandboxErrorDriver, "Was not able to find an available session number for eni-1.")
+}

@@ -103,6 +103,9 @@ type TrafficMirrorStore interface {
 	TrafficMirrorSessions(ctx context.Context) ([]sluice.TrafficMirrorSession, error)
 	UpdateTrafficMirrorSession(ctx context.Context, id string, dryRun bool, q sluice.MirrorQuotas, change func(sluice.TrafficMirrorSession) (sluice.TrafficMirrorSession, error), check SessionCheck) (sluice.TrafficMirrorSession, error)
 	DeleteTrafficMirrorSession(ctx context.Context, id string, dryRun bool) error
+	// DeleteSessionsOf removes all sessions of some sources and returns them. What it
+	// returns with an error is removed all the same.
+	DeleteSessionsOf(ctx context.Context, sources []string) ([]sluice.TrafficMirrorSession, error)
 
 	// Mirrors returns everything as it was at one moment; of tags those of sessions
 	// alone.

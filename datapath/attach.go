@@ -55,12 +55,17 @@ func linkHeader(l netlink.Link) (uint32, error) {
 // where not. fresh says that the program must be one of this process's.
 func (b *building) put(ns *namespace, a attachment, fresh bool) error {
 	path := filepath.Join(b.d.dir, linksDir, a.pin())
-	old, err := b.inPlace(ns, path, a)
+	old, at, err := b.inPlace(ns, path, a)
 	if err != nil {
 		return err
 	}
 	if old != nil {
 		defer old.Close()
+		if at.before > 0 {
+			// What comes first may pass packets on, or drop them, before we see them.
+			b.d.log.Warn("other programs run before the firewall", "endpoint", a.endpoint, "netns", ns.name,
+				"device", a.device, "ingress", a.key.ingress, "programs", at.before)
+		}
 		if !fresh {
 			return nil
 		}
@@ -78,47 +83,51 @@ func (b *building) put(ns *namespace, a attachment, fresh bool) error {
 	return ns.do(func() error { return attachNew(path, a, p) })
 }
 
-// inPlace opens the link of an attachment, or returns nil where it has to be made. A link
-// whose device has gone to another namespace, while another device has got its number, is
-// removed.
-func (b *building) inPlace(ns *namespace, path string, a attachment) (link.Link, error) {
+// position is how many programs run before and behind one on its device.
+type position struct{ before, behind int }
+
+// inPlace opens the link of an attachment and tells its position, or returns nil where it
+// has to be made. A link whose device has gone to another namespace, while another device
+// has got its number, is removed.
+func (b *building) inPlace(ns *namespace, path string, a attachment) (link.Link, position, error) {
+	var at position
 	l, err := openLink(path, a.ifindex)
 	if l == nil || err != nil {
-		return nil, err
+		return nil, at, err
 	}
-	at := -1
+	runs := false
 	err = ns.do(func() (err error) {
-		at, err = position(l, a)
+		at, runs, err = positionOf(l, a)
 		return err
 	})
-	switch {
-	case err != nil:
-		return nil, errors.Join(err, l.Close())
-	case at < 0:
-		return nil, errors.Join(l.Close(), detachOne(path))
-	case at > 0:
-		// What comes first may pass packets on, or drop them, before we see them.
-		b.d.log.Warn("other programs run before the firewall", "endpoint", a.endpoint, "netns", ns.name,
-			"device", a.device, "ingress", a.key.ingress, "programs", at)
+	if err != nil {
+		return nil, at, errors.Join(err, l.Close())
 	}
-	return l, nil
+	if !runs {
+		return nil, at, errors.Join(l.Close(), detachOne(path))
+	}
+	return l, at, nil
 }
 
-// position tells how many programs run before a link's on its device, in the namespace of
-// the thread; -1 where the link's does not run there.
-func position(l link.Link, a attachment) (int, error) {
+// positionOf finds the position of a link's program on its device, in the namespace of
+// the thread, or tells that it does not run there.
+func positionOf(l link.Link, a attachment) (at position, runs bool, err error) {
 	info, err := l.Info()
 	if err != nil {
-		return 0, fmt.Errorf("read link of %s: %w", a.device, err)
+		return at, false, fmt.Errorf("read link of %s: %w", a.device, err)
 	}
 	q, err := link.QueryPrograms(link.QueryOptions{Target: a.ifindex, Attach: a.direction()})
 	if err != nil {
-		return 0, fmt.Errorf("list programs on %s: %w", a.device, err)
+		return at, false, fmt.Errorf("list programs on %s: %w", a.device, err)
 	}
-	return slices.IndexFunc(q.Programs, func(p link.AttachedProgram) bool {
+	i := slices.IndexFunc(q.Programs, func(p link.AttachedProgram) bool {
 		id, ok := p.LinkID()
 		return ok && id == info.ID
-	}), nil
+	})
+	if i < 0 {
+		return at, false, nil
+	}
+	return position{before: i, behind: len(q.Programs) - 1 - i}, true, nil
 }
 
 func attachNew(path string, a attachment, p *ebpf.Program) error {

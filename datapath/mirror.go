@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"github.com/vishvananda/netlink"
 
 	"sluice"
 )
@@ -74,7 +74,6 @@ func (d *Datapath) ApplyMirrors(ctx context.Context, sources []sluice.MirrorSour
 		d.log.Error("clean up behind mirror sources", "error", err)
 		return mirrorProblem(out, err)
 	}
-	d.mirrors.adopted = d.mirrors.adopted || len(m.failed) == 0
 	return out
 }
 
@@ -124,6 +123,10 @@ func (m *mirroring) source(ctx context.Context, s sluice.MirrorSource) (attached
 	if err != nil {
 		return false, err
 	}
+	// From here on nothing can fail but the swap itself: what is in force is still whole.
+	if err := m.deliver(s, g, now); err != nil {
+		return false, err
+	}
 	if now == nil || *now != *g {
 		if err := m.t.setGeneration(slot, g); err != nil {
 			return false, err
@@ -137,8 +140,8 @@ func (m *mirroring) source(ctx context.Context, s sluice.MirrorSource) (attached
 	return true, nil
 }
 
-// encode is the generation of a source but for its helper device. Its sessions have
-// slots and deliveries afterwards.
+// encode is the generation of a source but for its helper device and its deliveries. Its
+// sessions have slots afterwards.
 func (m *mirroring) encode(s sluice.MirrorSource) (*mirrorSource, error) {
 	g := &mirrorSource{}
 	if !setText(g.Id[:], s.Interface.ID) || strings.ContainsAny(s.Interface.ID, "./_") {
@@ -162,29 +165,37 @@ func (m *mirroring) encode(s sluice.MirrorSource) (*mirrorSource, error) {
 		if err != nil {
 			return nil, err
 		}
-		delivery, err := encodeDelivery(s, e, slot)
-		if err != nil {
-			return nil, err
-		}
 		g.Session[i].Slot = slot
-		if g.Session[i].Delivery, err = m.t.setDelivery(slot, delivery); err != nil {
-			return nil, err
-		}
 	}
 	g.Sessions = uint32(len(s.Sessions))
+	g.Gate = encodeGates(s.Sessions)
 	return g, nil
+}
+
+// deliver writes where the copies of a generation go, beside what the one in force names.
+func (m *mirroring) deliver(s sluice.MirrorSource, g, now *mirrorSource) error {
+	for i, e := range s.Sessions {
+		slot := g.Session[i].Slot
+		wanted, err := encodeDelivery(s, e, slot)
+		if err != nil {
+			return err
+		}
+		if g.Session[i].Delivery, err = m.t.setDelivery(slot, wanted, now); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *mirroring) attachMirror(p place, id string, slot uint32, ingress bool) error {
 	a := attachment{endpoint: id, device: p.link.Attrs().Name, ifindex: p.link.Attrs().Index,
 		key: programKey{netns: p.ns.inode, ingress: ingress}}
-	m.links[a.pin()] = true
-	at, in := ebpf.AttachTCXEgress, uint8(0)
+	in := uint8(0)
 	if ingress {
-		at, in = ebpf.AttachTCXIngress, 1
+		in = 1
 	}
 	var loaded *ebpf.Program
-	err := m.put(p.ns, a.pin(), p.link, at, func() (_ *ebpf.Program, err error) {
+	err := m.put(p.ns, a, func() (_ *ebpf.Program, err error) {
 		loaded, err = m.t.load(mirrorProgMirror, map[string]any{
 			mirrorVarSourceSlot: slot, mirrorVarAtIngress: in, mirrorVarLinkHeader: p.header, mirrorVarCopyMark: m.t.mark,
 		})
@@ -198,16 +209,18 @@ func (m *mirroring) attachMirror(p place, id string, slot uint32, ingress bool) 
 
 // put makes sure of a pinned link of a device that runs one of this process's programs.
 // A new one goes behind all that are there: what they drop is not mirrored.
-func (m *mirroring) put(ns *namespace, pin string, l netlink.Link, at ebpf.AttachType, load func() (*ebpf.Program, error)) error {
+func (m *mirroring) put(ns *namespace, a attachment, load func() (*ebpf.Program, error)) error {
+	pin := a.pin()
+	m.links[pin] = true
 	path := filepath.Join(m.t.linksDir(), pin)
-	index, name := l.Attrs().Index, l.Attrs().Name
-	old, err := openLink(path, index)
+	old, at, err := m.inPlace(ns, path, a)
 	if err != nil {
 		return err
 	}
 	if old != nil {
 		defer old.Close()
-		if m.t.adopted {
+		m.tellOfOthers(ns, a, at)
+		if m.t.adopted[pin] {
 			return nil
 		}
 	}
@@ -217,20 +230,36 @@ func (m *mirroring) put(ns *namespace, pin string, l netlink.Link, at ebpf.Attac
 	}
 	if old != nil {
 		if err := old.Update(p); err != nil {
-			return fmt.Errorf("update program on %s: %w", name, err)
+			return fmt.Errorf("update program on %s: %w", a.device, err)
 		}
-		return nil
+	} else if err := ns.do(func() error { return attachLast(path, a, p) }); err != nil {
+		return err
 	}
-	return ns.do(func() error {
-		l, err := link.AttachTCX(link.TCXOptions{Interface: index, Program: p, Attach: at, Anchor: link.Tail()})
-		if err != nil {
-			return fmt.Errorf("attach program to %s: %w", name, err)
-		}
-		if err := l.Pin(path); err != nil {
-			return errors.Join(fmt.Errorf("pin link of %s: %w", name, err), l.Close())
-		}
-		return l.Close()
-	})
+	m.t.adopted[pin] = true
+	return nil
+}
+
+// tellOfOthers warns of programs that come where they make copies wrong.
+func (m *mirroring) tellOfOthers(ns *namespace, a attachment, at position) {
+	switch {
+	case a.endpoint == helperOwner && at.before > 0:
+		m.d.log.Warn("other programs meet copies first", "netns", ns.name, "device", a.device, "programs", at.before)
+	case a.endpoint != helperOwner && at.behind > 0:
+		// What they drop has been mirrored, and what they change was mirrored without.
+		m.d.log.Warn("other programs run behind the mirror", "interface", a.endpoint, "netns", ns.name,
+			"device", a.device, "ingress", a.key.ingress, "programs", at.behind)
+	}
+}
+
+func attachLast(path string, a attachment, p *ebpf.Program) error {
+	l, err := link.AttachTCX(link.TCXOptions{Interface: a.ifindex, Program: p, Attach: a.direction(), Anchor: link.Tail()})
+	if err != nil {
+		return fmt.Errorf("attach program to %s: %w", a.device, err)
+	}
+	if err := l.Pin(path); err != nil {
+		return errors.Join(fmt.Errorf("pin link of %s: %w", a.device, err), l.Close())
+	}
+	return l.Close()
 }
 
 // addPaths notes the outer addresses of all copies before any of them is made.
@@ -265,13 +294,14 @@ func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	for _, s := range sources {
 		ids[s.Interface.ID] = true
 	}
-	err := removeLinks(m.t.linksDir(), func(pin string) bool {
+	stays := func(pin string) bool {
 		owner, _, _ := strings.Cut(pin, "_")
 		return m.links[pin] || m.failed[owner] || (len(m.failed) > 0 && owner == helperOwner)
-	})
-	if err != nil {
+	}
+	if err := removeLinks(m.t.linksDir(), stays); err != nil {
 		return err
 	}
+	maps.DeleteFunc(m.t.adopted, func(pin string, _ bool) bool { return !stays(pin) })
 	if err := m.t.releaseSources(ids); err != nil {
 		return err
 	}
@@ -281,7 +311,7 @@ func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	if err := m.t.releaseSessions(m.wanted); err != nil {
 		return err
 	}
-	err = removeHelpers(m.t.maps.Helpers, func(inode uint32) bool { return m.helpers[inode] != 0 })
+	err := removeHelpers(m.t.maps.Helpers, func(inode uint32) bool { return m.helpers[inode] != 0 })
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,17 @@ type mirrorDelivery struct {
 	Target       [16]mirrorTarget
 }
 
+type mirrorGate struct {
+	_        structs.HostLayout
+	Src      uint32
+	SrcMask  uint32
+	Dst      uint32
+	DstMask  uint32
+	Protocol uint16
+	Ipv6     uint8
+	Reserved uint8
+}
+
 type mirrorHelper struct {
 	_      structs.HostLayout
 	Netns  [256]int8
@@ -72,6 +83,7 @@ type mirrorSessionCounters struct {
 	_       structs.HostLayout
 	Packets [7]uint64
 	Bytes   [7]uint64
+	Cut     uint64
 }
 
 type mirrorSessionSlot struct {
@@ -83,9 +95,10 @@ type mirrorSessionSlot struct {
 
 type mirrorSource struct {
 	_        structs.HostLayout
-	Id       [32]int8
 	Helper   uint32
 	Sessions uint32
+	Gate     [2]mirrorGate
+	Id       [32]int8
 	Session  [3]mirrorSession
 }
 

@@ -180,6 +180,8 @@ func (r randomFrames) cidr(v6 bool) netip.Prefix {
 
 func (r randomFrames) sessions() []sluice.MirrorSession {
 	var out []sluice.MirrorSession
+	narrow := r.IntN(2) == 0 // one network at either end, so that most packets are outside
+	src, dst := r.cidr(false), r.cidr(false)
 	for i := range 1 + r.IntN(sessionsPerSource) {
 		s := sluice.MirrorSession{
 			ID: fmt.Sprintf("tms-%d", i), Number: int32(i + 1), VNI: uint32(i), DNS: r.IntN(2) == 0,
@@ -195,11 +197,15 @@ func (r randomFrames) sessions() []sluice.MirrorSession {
 		for _, d := range []string{sluice.TrafficIngress, sluice.TrafficEgress} {
 			for n := range r.IntN(most + 1) {
 				v6 := r.IntN(3) == 0
+				from, to := r.cidr(v6), r.cidr(v6)
+				if narrow && !v6 {
+					from, to = src, dst
+				}
 				s.Rules = append(s.Rules, sluice.TrafficMirrorFilterRule{
 					ID: fmt.Sprintf("tmfr-%s%d", d, n), TrafficDirection: d, RuleNumber: int32(n + 1),
 					RuleAction: r.pick(sluice.MirrorAccept, sluice.MirrorAccept, sluice.MirrorReject),
 					Protocol:   []int32{-1, -1, 6, 6, 17, 17, 1, 58, 132, 47, 0}[r.IntN(11)],
-					SourceCIDR: r.cidr(v6), DestinationCIDR: r.cidr(v6),
+					SourceCIDR: from, DestinationCIDR: to,
 					SourcePortRange: r.portRange(), DestinationPortRange: r.portRange(),
 				})
 			}
@@ -268,7 +274,7 @@ func (r *mirrorRig) send(frame []byte, direction string, before map[uint32]uint6
 		if direction == sluice.TrafficIngress {
 			key++
 		}
-		c, err := r.direction(key)
+		c, _, err := r.direction(key)
 		if err != nil {
 			r.t.Fatal(err)
 		}

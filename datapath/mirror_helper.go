@@ -70,9 +70,9 @@ func (m *mirroring) helper(ns *namespace) (uint32, error) {
 		program string
 		device  netlink.Link
 	}{{mirrorProgEncap, port}, {mirrorProgOffer, bridge}} {
-		pin := fmt.Sprintf("%s_%d_%d", helperOwner, ns.inode, e.device.Attrs().Index)
-		m.links[pin] = true
-		err = m.put(ns, pin, e.device, ebpf.AttachTCXEgress, func() (*ebpf.Program, error) { return m.helperProgram(e.program) })
+		a := attachment{endpoint: helperOwner, device: e.device.Attrs().Name, ifindex: e.device.Attrs().Index,
+			key: programKey{netns: ns.inode}}
+		err = m.put(ns, a, func() (*ebpf.Program, error) { return m.helperProgram(e.program) })
 		if err != nil {
 			return 0, err
 		}

@@ -50,6 +50,9 @@ func TestHelperDevicesAreSetRightAgain(t *testing.T) {
 	l.bulk(l.source, l.peer, peerIPv4, 1<<20)
 	settle(wire, sensor)
 	compare(t, wire.take(isIP), decapsulate(t, sensor.take(isIP)), 0)
+	s.PacketLength = 100
+	applyMirrors(t, d, l.mirrorSource(s))
+	l.number(100, 103) // what of these is not copied has not got lost
 	// And made anew when somebody has removed one.
 	if err := testnet.RemoveLink(l.source, d.mirrors.helperName()+helperPort); err != nil {
 		t.Fatal(err)
@@ -60,13 +63,13 @@ func TestHelperDevicesAreSetRightAgain(t *testing.T) {
 			t.Errorf("counted %+v", c)
 		}
 	}
-	if c := l.counters(d, s.ID).Egress; c.Errors.Packets != 5 {
-		t.Errorf("without a helper device: %+v", c)
+	if c, want := l.counters(d, s.ID).Egress, (sluice.Counter{Packets: 5, Bytes: 5 * (14 + 20 + 8 + 100)}); c.Errors != want {
+		t.Errorf("without a helper device: %+v, want errors %+v", c, want)
 	}
 	applyMirrors(t, d, l.mirrorSource(s))
 	l.number(5, 15)
 	settle(sensor)
-	if numbers, _ := numbersOf(decapsulate(t, sensor.take(isIP))); !slices.Equal(numbers, upTo(5, 15)) {
+	if numbers, _ := numbersOf(decapsulate(t, sensor.take(isIP))); !slices.Equal(numbers, append(upTo(100, 103), upTo(5, 15)...)) {
 		t.Errorf("copies %v", numbers)
 	}
 }

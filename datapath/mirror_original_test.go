@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"sluice"
@@ -104,64 +103,6 @@ func (l *mirrorLab) retransmitted() (n int) {
 		}
 	}
 	return n
-}
-
-// A VXLAN device between source and peer is mirrored, whose packets leave by a device
-// that is mirrored as well.
-func TestATunnelIsMirroredAsWhatItCarries(t *testing.T) {
-	oneCPU(t)
-	l := newMirrorLab(t, 1500, 9000)
-	for ns, ends := range map[string][3]netip.Addr{
-		l.source: {sourceIPv4, peerIPv4, netip.MustParseAddr("10.9.5.1")},
-		l.peer:   {peerIPv4, sourceIPv4, netip.MustParseAddr("10.9.5.2")},
-	} {
-		err := inNamespace(ns, func() error {
-			attrs := netlink.NewLinkAttrs()
-			attrs.Name = "tunnel0"
-			return netlink.LinkAdd(&netlink.Vxlan{LinkAttrs: attrs, VxlanId: 99, SrcAddr: ends[0].AsSlice(), Group: ends[1].AsSlice(), Port: 4799})
-		})
-		if err == nil {
-			err = testnet.SetLinkUp(ns, "tunnel0")
-		}
-		if err == nil {
-			err = testnet.AddAddress(ns, "tunnel0", netip.PrefixFrom(ends[2], 24))
-		}
-		if err == nil {
-			err = testnet.SetOffload(ns, "tunnel0", false, testnet.TSO, testnet.TXChecksum)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	d := testDatapath(t, 1024)
-	t.Cleanup(func() { d.Remove() })
-	inner, outer := l.mirrorSource(l.session(1)), l.mirrorSource(l.session(2))
-	inner.Interface = sluice.InterfaceRef{ID: "eni-00000000000000002", Netns: l.source, Device: "tunnel0"}
-	applyMirrors(t, d, inner, outer)
-	wire, tunnel, sensor := openTap(t, l.peer, "eth0"), openTap(t, l.peer, "tunnel0"), openTap(t, l.sensor, "eth0")
-	l.bulk(l.source, l.peer, netip.MustParseAddr("10.9.5.2"), 1<<20)
-	settle(wire, tunnel, sensor)
-	byVNI := map[uint32][]decapsulated{}
-	for _, c := range decapsulate(t, sensor.take(isIP)) {
-		byVNI[c.vni] = append(byVNI[c.vni], c)
-	}
-	// The tap at the peer's end of the tunnel sees what came through in one piece again.
-	payload := func(frames [][]byte) (n int) {
-		for _, f := range frames {
-			if p := refParse(f); p.protocol == 6 && p.src == netip.MustParseAddr("10.9.5.1") {
-				n += p.bytes - 20 - int(f[14+20+12]>>4)*4
-			}
-		}
-		return n
-	}
-	var copies [][]byte
-	for _, c := range byVNI[1] {
-		copies = append(copies, c.frame)
-	}
-	if got, want := payload(copies), payload(tunnel.take(isIP)); got != want || got < 1<<20 {
-		t.Errorf("the copies of the tunnel's packets carry %d bytes, want %d", got, want)
-	}
-	compare(t, wire.take(isIP), byVNI[2], 0)
 }
 
 // sendSegmented hands the kernel many datagrams at once.

@@ -74,20 +74,32 @@ func (t *mirrorTable) claimSession(id string) (uint32, error) {
 }
 
 // setDelivery writes a delivery to a free place, unless the one in force is the same, and
-// returns its index. The place that was in force is used again last.
-func (t *mirrorTable) setDelivery(slot uint32, wanted mirrorDelivery) (uint32, error) {
+// returns its index. The place that the generation in force names stays as it is, however
+// often a new one comes to nothing, and that which was in force is used again last.
+func (t *mirrorTable) setDelivery(slot uint32, wanted mirrorDelivery, inForce *mirrorSource) (uint32, error) {
 	var record mirrorSessionSlot
 	var now mirrorDelivery
 	if err := t.maps.SessionSlots.Lookup(slot, &record); err != nil {
 		return 0, fmt.Errorf("read session slot: %w", err)
 	}
-	if err := t.maps.Deliveries.Lookup(record.Delivery, &now); err != nil {
+	named := record.Delivery
+	if inForce != nil {
+		for _, s := range inForce.Session[:min(inForce.Sessions, sessionsPerSource)] {
+			if s.Slot == slot {
+				named = s.Delivery
+			}
+		}
+	}
+	if err := t.maps.Deliveries.Lookup(named, &now); err != nil {
 		return 0, fmt.Errorf("read delivery: %w", err)
 	}
 	if now == wanted {
-		return record.Delivery, nil
+		return named, nil
 	}
-	record.Delivery = slot*deliveriesPerSession + (record.Delivery+1)%deliveriesPerSession
+	next := func(i uint32) uint32 { return slot*deliveriesPerSession + (i+1)%deliveriesPerSession }
+	if record.Delivery = next(record.Delivery); record.Delivery == named {
+		record.Delivery = next(named)
+	}
 	if err := t.maps.Deliveries.Put(record.Delivery, &wanted); err != nil {
 		return 0, fmt.Errorf("write delivery: %w", err)
 	}

@@ -49,14 +49,14 @@ type mirrorTable struct {
 	dir      string
 	spec     *ebpf.CollectionSpec // never changed
 	maps     mirrorMaps
-	mark     uint32            // skb->mark of copies on their way out
-	sources  map[string]uint32 // by interface id
-	mu       sync.Mutex        // of what follows, which Counters reads at any time
-	sessions map[string]uint32 // by session id
-	offered  map[uint32]uint64 // packets that had matched when counters were last read, by key
-	lost     map[uint32]uint64 // those of them that have not come to anything known
-	// adopted says that all programs that run are those of this process's binary.
-	adopted bool
+	mark     uint32                    // skb->mark of copies on their way out
+	sources  map[string]uint32         // by interface id
+	mu       sync.Mutex                // of what follows, which Counters reads at any time
+	sessions map[string]uint32         // by session id
+	offered  map[uint32]sluice.Counter // what had matched when counters were last read, by key
+	lost     map[uint32]sluice.Counter // that of it which has not come to anything known
+	// adopted holds the pins of the links that run a program of this process's binary.
+	adopted map[string]bool
 	log     *slog.Logger
 }
 
@@ -69,7 +69,8 @@ func openMirrors(dir string, mark uint32, log *slog.Logger) (*mirrorTable, error
 	if err != nil {
 		return nil, fmt.Errorf("read mirror object: %w", err)
 	}
-	t := &mirrorTable{dir: dir, spec: spec, mark: mark, log: log, offered: map[uint32]uint64{}, lost: map[uint32]uint64{}}
+	t := &mirrorTable{dir: dir, spec: spec, mark: mark, log: log, offered: map[uint32]sluice.Counter{},
+		lost: map[uint32]sluice.Counter{}, adopted: map[string]bool{}}
 	why, err := t.takeUp()
 	if err != nil {
 		return nil, fmt.Errorf("take up mirrors: %w", err)
@@ -257,15 +258,16 @@ func (t *mirrorTable) counters() (map[string]sluice.SessionCounters, error) {
 	out := make(map[string]sluice.SessionCounters, len(t.sessions))
 	for id, slot := range t.sessions {
 		var c sluice.SessionCounters
+		var egress, ingress uint64
 		var err error
-		if c.Egress, err = t.direction(slot * 2); err == nil {
-			c.Ingress, err = t.direction(slot*2 + 1)
+		if c.Egress, egress, err = t.direction(slot * 2); err == nil {
+			c.Ingress, ingress, err = t.direction(slot*2 + 1)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("read counters of session %s: %w", id, err)
 		}
-		t.addLost(slot*2, &c.Egress)
-		t.addLost(slot*2+1, &c.Ingress)
+		t.addLost(slot*2, &c.Egress, egress)
+		t.addLost(slot*2+1, &c.Ingress, ingress)
 		out[id] = c
 	}
 	return out, nil
@@ -273,20 +275,32 @@ func (t *mirrorTable) counters() (map[string]sluice.SessionCounters, error) {
 
 // addLost counts copies as errors that the kernel has dropped between the two programs,
 // for want of memory or by a rule of somebody's for bridges. Those that had matched when
-// the counters were read the last time have come to something by now.
-func (t *mirrorTable) addLost(key uint32, c *sluice.MirrorCounters) {
-	done := c.Mirrored.Packets + c.Capped.Packets + c.NoRoute.Packets + c.Errors.Packets
-	if before := t.offered[key]; before > done+t.lost[key] {
-		t.lost[key] = before - done
+// the counters were read the last time have come to something by now. cut is the bytes of
+// the mirrored frames that their copies lack.
+func (t *mirrorTable) addLost(key uint32, c *sluice.MirrorCounters, cut uint64) {
+	lost, before := t.lost[key], t.offered[key]
+	packets := c.Mirrored.Packets + c.Capped.Packets + c.NoRoute.Packets + c.Errors.Packets
+	bytes := c.Mirrored.Bytes + cut + c.Capped.Bytes + c.NoRoute.Bytes + c.Errors.Bytes
+	if before.Packets > packets+lost.Packets {
+		lost.Packets = before.Packets - packets
 	}
-	t.offered[key] = c.Matched.Packets
-	c.Errors.Packets += t.lost[key]
+	if lost.Packets > 0 && before.Bytes > bytes+lost.Bytes {
+		lost.Bytes = before.Bytes - bytes
+	}
+	t.lost[key], t.offered[key] = lost, c.Matched
+	c.Errors.Packets += lost.Packets
+	c.Errors.Bytes += lost.Bytes
 }
 
-func (t *mirrorTable) direction(key uint32) (sluice.MirrorCounters, error) {
+// direction reads the counters of a session's direction, and how many bytes of the
+// mirrored frames their copies lack.
+func (t *mirrorTable) direction(key uint32) (_ sluice.MirrorCounters, cut uint64, err error) {
 	var perCPU []mirrorSessionCounters
 	if err := t.maps.Fates.Lookup(key, &perCPU); err != nil {
-		return sluice.MirrorCounters{}, err
+		return sluice.MirrorCounters{}, 0, err
+	}
+	for i := range perCPU {
+		cut += perCPU[i].Cut
 	}
 	sum := func(fate int) (c sluice.Counter) {
 		for i := range perCPU {
@@ -298,7 +312,7 @@ func (t *mirrorTable) direction(key uint32) (sluice.MirrorCounters, error) {
 	return sluice.MirrorCounters{
 		Matched: sum(fateMatched), Mirrored: sum(fateMirrored), Sliced: sum(fateSliced), Truncated: sum(fateTruncated),
 		Capped: sum(fateCapped), NoRoute: sum(fateNoRoute), Errors: sum(fateError),
-	}, nil
+	}, cut, nil
 }
 
 // text reads a C string.

@@ -9,14 +9,18 @@ import (
 	"sluice"
 )
 
-// derive makes the inventory out of readings. It is a pure function of its
-// arguments.
-func derive(o Options, seen map[string]namespaceState) sluice.Inventory {
+// derive makes the inventory out of readings. known has the id of each device that is
+// in: see identify. It is a pure function of its arguments.
+func derive(o Options, seen map[string]namespaceState, known []remembered) sluice.Inventory {
 	v := builder{
 		options:   o,
 		vpc:       sluice.DeriveID("vpc", o.Region),
+		ids:       map[deviceName]string{},
 		subnets:   map[string]*sluice.Subnet{},
 		instances: map[string]*sluice.Instance{},
+	}
+	for _, r := range known {
+		v.ids[deviceName{r.Netns, r.Device}] = r.ID // the ones that are in come last
 	}
 	for _, d := range wanted(o, seen) {
 		state := seen[d.Netns]
@@ -46,10 +50,14 @@ func wanted(o Options, seen map[string]namespaceState) []Declared {
 type builder struct {
 	options    Options
 	vpc        string
+	ids        map[deviceName]string
 	interfaces []sluice.Interface
 	subnets    map[string]*sluice.Subnet
 	instances  map[string]*sluice.Instance
 }
+
+// deviceName is where a device is, and how it is called there.
+type deviceName struct{ netns, device string }
 
 func (v *builder) add(d Declared, dev device, forwards bool) {
 	zone := d.AvailabilityZone
@@ -57,7 +65,7 @@ func (v *builder) add(d Declared, dev device, forwards bool) {
 		zone = v.defaultZone()
 	}
 	n := sluice.Interface{
-		ID:               v.interfaceID(d.Netns, dev),
+		ID:               v.ids[deviceName{d.Netns, dev.name}],
 		HostID:           v.options.HostID,
 		Netns:            d.Netns,
 		Device:           dev.name,
@@ -85,16 +93,6 @@ func (v *builder) add(d Declared, dev device, forwards bool) {
 }
 
 func (v *builder) defaultZone() string { return v.options.Region + "a" }
-
-// interfaceID follows from the hardware address. Devices that have none, or the
-// same as an older one, are told apart by their name.
-func (v *builder) interfaceID(netns string, dev device) string {
-	parts := []string{v.options.HostID, netns, dev.mac}
-	if dev.mac == "" || dev.sharesMAC {
-		parts = append(parts, dev.name)
-	}
-	return sluice.DeriveID("eni", parts...)
-}
 
 // instanceID follows from the namespace. An instance lies in one zone, so that a
 // namespace with devices in several is several instances.

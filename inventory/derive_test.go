@@ -19,7 +19,8 @@ func prefixes(texts ...string) []netip.Prefix {
 }
 
 func deriveFrom(declared []Declared, seen map[string]namespaceState) sluice.Inventory {
-	return derive(Options{HostID: "h", Hostname: "machine", Region: "eu-west-1", Declared: declared}, seen)
+	o := Options{HostID: "h", Hostname: "machine", Region: "eu-west-1", Declared: declared}
+	return derive(o, seen, identify(o, seen, nil))
 }
 
 func TestWhatIsConfiguredWins(t *testing.T) {

@@ -31,10 +31,13 @@ type Options struct {
 	// Declared are the interfaces that are in, and no others. nil is every device of
 	// the host's own namespace that has an address beyond its link, but loopback.
 	Declared []Declared
-	// Memory is a file in which the declared devices are kept, so that a start is no
-	// error while one that was there before is away. "" is none.
+	// Memory is a file in which the devices are kept with their ids, so that a start is
+	// no error while a declared one that was there before is away, and one that comes
+	// back is the same interface. "" is none.
 	Memory string
-	Logger *slog.Logger
+	// MemoryReadOnly says that Memory is read and not written.
+	MemoryReadOnly bool
+	Logger         *slog.Logger
 }
 
 // Inventory watches the devices of a host. It is safe for concurrent use.
@@ -43,6 +46,7 @@ type Inventory struct {
 
 	mu       sync.Mutex
 	seen     map[string]namespaceState // the last readings by namespace
+	known    []remembered              // every device and its id: see identify
 	snapshot sluice.Inventory
 	changed  chan struct{}
 	written  []byte // what Memory holds
@@ -67,7 +71,11 @@ const retry = time.Second
 // as one that is not up.
 func (v *Inventory) Load() error {
 	var errs []error
-	recalled := v.recall()
+	known := v.recall()
+	recalled := v.readings(known)
+	v.mu.Lock()
+	v.known = known
+	v.mu.Unlock()
 	for _, name := range v.namespaces() {
 		state, err := readNamespace(name)
 		if err != nil {
@@ -76,7 +84,7 @@ func (v *Inventory) Load() error {
 		state = state.after(recalled[name], name, v.options.Declared)
 		errs = append(errs, state.missing(name, v.options.Declared)...)
 		for _, d := range state.away(name, v.options.Declared) {
-			v.options.Logger.Warn("interface is not there; its firewalls wait for it", "netns", name, "device", d)
+			v.options.Logger.Warn("interface is not there; its firewalls and mirror sessions wait for it", "netns", name, "device", d)
 		}
 		v.mu.Lock()
 		v.seen[name] = state
@@ -155,7 +163,7 @@ func (v *Inventory) reread(ctx context.Context, name string, dirty chan string) 
 func (v *Inventory) report(netns string, before, now []string) {
 	for _, d := range now {
 		if !slices.Contains(before, d) {
-			v.options.Logger.Warn("interface has gone; its firewalls wait for it", "netns", netns, "device", d)
+			v.options.Logger.Warn("interface has gone; its firewalls and mirror sessions wait for it", "netns", netns, "device", d)
 		}
 	}
 	for _, d := range before {
@@ -169,8 +177,9 @@ func (v *Inventory) report(netns string, before, now []string) {
 func (v *Inventory) publish() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	v.known = identify(v.options, v.seen, v.known)
 	v.remember()
-	next := derive(v.options, v.seen)
+	next := derive(v.options, v.seen, v.known)
 	if reflect.DeepEqual(next, v.snapshot) {
 		return
 	}

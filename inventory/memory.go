@@ -8,24 +8,29 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
-// remembered is a declared device as it was last seen, in the file that
-// Options.Memory names. Its hardware address is what its id derives from, so that a
-// start finds the firewalls of a device which is away.
+// remembered is a device as it was last seen, in the file that Options.Memory names, with
+// all that a start needs to present a declared one while it is away.
 type remembered struct {
+	ID        string         `json:"id,omitempty"` // earlier files have none: it is derived then
 	Netns     string         `json:"netns"`
 	Device    string         `json:"device"`
 	MAC       string         `json:"mac"`
-	MTU       int            `json:"mtu"`
-	Addresses []netip.Prefix `json:"addresses"`
-	SharesMAC bool           `json:"shares_mac"`
-	Forwards  bool           `json:"forwards"` // its namespace
+	MTU       int            `json:"mtu,omitempty"`
+	Addresses []netip.Prefix `json:"addresses,omitempty"`
+	SharesMAC bool           `json:"shares_mac,omitempty"`
+	Forwards  bool           `json:"forwards,omitempty"` // its namespace
+
+	// index is the kernel's, by which a device is followed while the process runs; 0
+	// when it is away. It says nothing to another process.
+	index int
 }
 
-// recall reads the devices of an earlier process by namespace. No file is no memory;
-// neither is one that can't be read, which is worth a warning and no more.
-func (v *Inventory) recall() map[string]namespaceState {
+// recall reads the devices of an earlier process. No file is no memory; neither is one
+// that can't be read, which is worth a warning and no more.
+func (v *Inventory) recall() []remembered {
 	if v.options.Memory == "" {
 		return nil
 	}
@@ -41,30 +46,47 @@ func (v *Inventory) recall() map[string]namespaceState {
 		v.options.Logger.Warn("can't recall the devices of the last run", "error", err)
 		return nil
 	}
-	out := map[string]namespaceState{}
-	for _, d := range devices {
-		s := out[d.Netns]
-		s.forwards = d.Forwards
-		s.devices = append(s.devices, device{name: d.Device, mac: d.MAC, mtu: d.MTU, addresses: d.Addresses, sharesMAC: d.SharesMAC})
-		out[d.Netns] = s
+	return unambiguous(v.options.HostID, devices)
+}
+
+// unambiguous leaves out what has the id of another one, which no file of ours has, and
+// derives the ids that are not there.
+func unambiguous(hostID string, devices []remembered) []remembered {
+	var out []remembered
+	held := map[string]bool{}
+	for _, r := range devices {
+		if r.ID == "" {
+			r.ID = derivedID(hostID, r)
+		}
+		if !held[r.ID] {
+			held[r.ID] = true
+			out = append(out, r)
+		}
 	}
 	return out
 }
 
-// remember writes the declared devices down, if they differ from what was written
-// last. v.mu is held.
+// readings turns what is remembered of declared devices into readings by namespace.
+func (v *Inventory) readings(known []remembered) map[string]namespaceState {
+	out := map[string]namespaceState{}
+	for _, r := range slices.Backward(known) { // of two with one name the one that was there last
+		s, more := out[r.Netns]
+		if !more {
+			s.forwards = r.Forwards
+		}
+		s.devices = append(s.devices, device{name: r.Device, mac: r.MAC, mtu: r.MTU, addresses: r.Addresses, sharesMAC: r.SharesMAC})
+		out[r.Netns] = s
+	}
+	return out
+}
+
+// remember writes the devices down, if they differ from what was written last. v.mu is
+// held.
 func (v *Inventory) remember() {
-	if v.options.Memory == "" {
+	if v.options.Memory == "" || v.options.MemoryReadOnly {
 		return
 	}
-	var devices []remembered
-	for _, d := range v.options.Declared {
-		s := v.seen[d.Netns]
-		if now, ok := s.find(d.Device); ok {
-			devices = append(devices, remembered{d.Netns, d.Device, now.mac, now.mtu, now.addresses, now.sharesMAC, s.forwards})
-		}
-	}
-	text, err := json.MarshalIndent(devices, "", "  ")
+	text, err := json.MarshalIndent(v.known, "", "  ")
 	if err == nil && string(text) == string(v.written) {
 		return
 	}

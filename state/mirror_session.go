@@ -268,6 +268,44 @@ func (s *Store) DeleteTrafficMirrorSession(ctx context.Context, id string, dryRu
 	})
 }
 
+// maxSourcesAtOnce bounds the sources whose sessions one transaction removes: a source has
+// at most three, and each takes up to a dozen writes.
+const maxSourcesAtOnce = 100
+
+// DeleteSessionsOf removes all sessions of some sources and returns them. It is one
+// transaction for each maxSourcesAtOnce sources.
+func (s *Store) DeleteSessionsOf(ctx context.Context, sources []string) ([]sluice.TrafficMirrorSession, error) {
+	var all []sluice.TrafficMirrorSession
+	for batch := range slices.Chunk(sources, maxSourcesAtOnce) {
+		var removed []sluice.TrafficMirrorSession
+		err := s.transact(ctx, func(tx *transaction) error {
+			removed = nil
+			for _, source := range batch {
+				uses, err := sessionUses(tx, "source", source)
+				if err != nil {
+					return err
+				}
+				for _, u := range uses {
+					session, err := loadSession(tx, u.SessionID)
+					if err != nil {
+						return err
+					}
+					if err := removeSession(tx, session); err != nil {
+						return err
+					}
+					removed = append(removed, session)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return all, err
+		}
+		all = append(all, removed...)
+	}
+	return all, nil
+}
+
 func removeSession(tx *transaction, s sluice.TrafficMirrorSession) error {
 	for _, key := range useKeys(s) {
 		tx.remove(key)

@@ -52,12 +52,15 @@ func TestAStoreThatIsWrittenWithoutEndStaysSmall(t *testing.T) {
 	must(t, s.CreateSandbox(ctx, sandbox("b1"), sandboxQuotas(1)))
 	q := sandboxQuotas(1)
 	q.DataBytes = 300 << 10
+	var most int64
 	for n := range 100 { // without compaction it ends at the 63rd
 		must(t, s.SetSandboxData(ctx, "b1", map[string]string{"k": large(n)}, false, q, admitted))
+		most = max(most, s.FileBytes())
 	}
 	line := strings.Repeat("<", 2<<10)
 	for range 800 { // with all lines in one record each writes up to 400 KiB
 		must(t, s.AddSandboxMessage(ctx, "b1", line, q, admitted))
+		most = max(most, s.FileBytes())
 	}
 	data, err := s.SandboxData(ctx, "b1")
 	must(t, err)
@@ -69,9 +72,10 @@ func TestAStoreThatIsWrittenWithoutEndStaysSmall(t *testing.T) {
 	if len(lines) != 32 || lines[31] != line {
 		t.Errorf("%d lines of the output, 64 KiB are 32", len(lines))
 	}
-	if n := s.FileBytes(); n > smallQuota/2 {
-		t.Errorf("the file has %d bytes", n)
+	if most > smallQuota/2 {
+		t.Errorf("the file had %d bytes", most)
 	}
+	t.Logf("the file had at most %d bytes", most)
 }
 
 func TestAStoreThatWasFullWritesAgainWhenItIsOpened(t *testing.T) {

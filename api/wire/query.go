@@ -63,13 +63,21 @@ type node struct {
 // structs, which are Name.Member, and slices of strings or structs, which are Name.1,
 // Name.2 … with gaps allowed. Parameters of the protocol (Action, Version, X-Amz-…)
 // are passed over, others that the struct does not have are an error, and so is one
-// that is missing or empty and whose field has required:"true". The error is a
-// *QueryError.
+// that is missing or empty and whose field has required:"true", or that is given twice:
+// which of the two is meant, nobody can tell. The error is a *QueryError.
 func DecodeQuery(params []Parameter, into any) error {
 	root := &node{}
 	v := reflect.ValueOf(into).Elem()
+	given := make(map[string]bool, len(params))
 	for _, p := range params {
-		if p.Name == "Action" || p.Name == "Version" || strings.HasPrefix(p.Name, "X-Amz-") {
+		if strings.HasPrefix(p.Name, "X-Amz-") {
+			continue
+		}
+		if given[p.Name] {
+			return &QueryError{"InvalidQueryParameter", "The parameter " + clip(p.Name) + " is given more than once"}
+		}
+		given[p.Name] = true
+		if p.Name == "Action" || p.Name == "Version" {
 			continue
 		}
 		parts := strings.Split(p.Name, ".")

@@ -21,13 +21,14 @@ const (
 	stepOK      = "ok"
 	stepFailed  = "FAILED"
 	stepUnknown = "unknown" // can't be seen from here
+	stepWarning = "warning" // copies arrive, and something about them should be known
 )
 
 // checkStep is one step of the way from source to target.
 type checkStep struct{ Step, Result, Detail string }
 
 func mirrorCheck(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice mirror check", "SESSION", "Proves a session: sends two probe packets out of its source and follows their copies to\nthe target. Says at which step they are lost: filter, copy, route, arrival, port, size.")
+	f := newFlags("sluice mirror check", "SESSION", "Proves a session: sends two probe packets out of its source and follows their copies to\nthe target. Says at which step they are lost: filter, copy, route, way, arrival, port, size.")
 	var conn connection
 	wait := f.Duration("wait", 2*time.Second, "how much `TIME` a copy has to arrive")
 	conn.register(f)

@@ -29,7 +29,13 @@ func (k *mirrorChecker) follow(ctx context.Context, p probe, device net.Interfac
 	if err != nil {
 		return err
 	}
-	if !k.sayCopy(small) || !k.sayArrival(small) {
+	if !k.sayCopy(small) {
+		return nil
+	}
+	if err := k.sayWay(); err != nil {
+		return err
+	}
+	if !k.sayArrival(small) {
 		return nil
 	}
 	if err := k.sayPort(small); err != nil {

@@ -211,6 +211,15 @@ func TestCheckSaysWhereTheProbeIsLost(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	// By itself a veth pair carries super-packets as they are.
+	for on, want := range map[bool]string{true: stepWarning, false: stepOK} {
+		must(testnet.SetOffload(l.Network.Gateway, "sensor0", on, testnet.TXChecksum))
+		if steps, ok := l.check(session.ID); steps["way"].Result != want || !ok {
+			t.Errorf("offloads of sensor0 on %v: %+v", on, steps)
+		}
+	}
+	must(testnet.SetOffload(l.Network.Gateway, "sensor0", false, testnet.TXChecksum))
+
 	must(testnet.SetMTU(l.Network.Gateway, "sensor0", 1500))
 	expect("a small MTU", "size", stepFailed, `of a frame of 1514 bytes only 1464 arrive`)
 	must(testnet.SetMTU(l.Network.Gateway, "sensor0", 9000))

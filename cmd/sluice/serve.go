@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"sluice/daemon"
@@ -53,6 +54,7 @@ func checkOnly(s *shell, config daemon.Config, path string, log *slog.Logger) er
 	if err != nil {
 		return err
 	}
+	options.Memory, options.MemoryReadOnly = memoryFile(config), true
 	inv := inventory.New(options)
 	if err := checkConfig(config, path, inv); err != nil {
 		return err
@@ -87,6 +89,11 @@ func inventoryOptions(config daemon.Config, hostID string, log *slog.Logger) (in
 		o.Declared = append(o.Declared, inventory.Declared(i))
 	}
 	return o, nil
+}
+
+// memoryFile is where the inventory keeps what it has seen.
+func memoryFile(config daemon.Config) string {
+	return filepath.Join(config.StateDir, "interfaces.json")
 }
 
 // checkConfig checks what the file alone can't show: the devices of this host and

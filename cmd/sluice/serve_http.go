@@ -10,16 +10,9 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/net/netutil"
-
 	"sluice/api"
 	"sluice/daemon"
 )
-
-// maxConnections bounds the connections that one listener serves at a time, and so
-// the bodies that are in memory before their signature is known; further ones wait
-// in the kernel's backlog.
-const maxConnections = 128
 
 // drainTimeout is how long requests in flight may take once the server stops.
 const drainTimeout = 5 * time.Second
@@ -40,7 +33,8 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // serveHTTP serves until ctx ends, then lets requests in flight finish.
-func serveHTTP(ctx context.Context, server *http.Server, l net.Listener) error {
+func serveHTTP(ctx context.Context, server *http.Server, l *listener) error {
+	server.ConnState = l.connections.observe
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
@@ -72,7 +66,7 @@ func loadCertificate(t *daemon.TLSConfig) (*tls.Config, error) {
 
 // listen opens a listener with bounded connections, and TLS where it is
 // configured.
-func listen(address string, t *daemon.TLSConfig) (net.Listener, error) {
+func listen(address string, t *daemon.TLSConfig) (*listener, error) {
 	config, err := loadCertificate(t)
 	if err != nil {
 		return nil, err
@@ -81,11 +75,11 @@ func listen(address string, t *daemon.TLSConfig) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	bounded := netutil.LimitListener(l, maxConnections)
+	b := bounded(l)
 	if config != nil {
-		bounded = tls.NewListener(bounded, config)
+		b.Listener = tls.NewListener(b.Listener, config)
 	}
-	return bounded, nil
+	return b, nil
 }
 
 // endpointURL is the address that clients on this host are told: a server that

@@ -74,11 +74,18 @@ type firewallSource interface {
 	ListFirewalls(ctx context.Context, vpcIDs []string) ([]sluice.Firewall, error)
 }
 
+// mirrorSource knows the mirror sessions, and the interfaces that there are.
+type mirrorSource interface {
+	TrafficMirrorSessions(ctx context.Context) ([]sluice.TrafficMirrorSession, error)
+	Inventory(ctx context.Context) (sluice.Inventory, error)
+}
+
 // datapathMetrics reads the counters of the packet side when it is scraped.
 type datapathMetrics struct {
 	counters  counterSource
 	agents    agentSource
 	firewalls firewallSource
+	mirrors   mirrorSource
 	log       *slog.Logger
 }
 
@@ -115,11 +122,7 @@ func (m datapathMetrics) Collect(ch chan<- prometheus.Metric) {
 	for id, c := range sessions {
 		collectSession(ch, id, c)
 	}
-	for _, a := range m.agents.Statuses() {
-		for _, source := range a.Mirrors {
-			collectSource(ch, a.HostID, source)
-		}
-	}
+	m.collectSources(ctx, ch)
 	firewalls, err := m.firewalls.ListFirewalls(ctx, nil)
 	if err != nil {
 		m.log.Error("metrics of firewalls left out", "error", err)

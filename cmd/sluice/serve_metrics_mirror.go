@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice"
@@ -63,6 +65,36 @@ func collectSession(ch chan<- prometheus.Metric, session string, c sluice.Sessio
 
 // sourceAttachedMetric tells of each source whether packets meet its sessions.
 const sourceAttachedMetric = mirrorMetricPrefix + "source_attached"
+
+// collectSources writes of each source that has sessions whether it is mirrored. Of one
+// that is not in the inventory, or of whose host no agent speaks, nobody says so: it is
+// not. The host of a source that nobody knows is "".
+func (m datapathMetrics) collectSources(ctx context.Context, ch chan<- prometheus.Metric) {
+	told := map[string]bool{}
+	for _, a := range m.agents.Statuses() {
+		for _, source := range a.Mirrors {
+			collectSource(ch, a.HostID, source)
+			told[source.InterfaceID] = true
+		}
+	}
+	sessions, err := m.mirrors.TrafficMirrorSessions(ctx)
+	if err != nil {
+		m.log.Error("metrics of mirror sources left out", "error", err)
+		return
+	}
+	inv, err := m.mirrors.Inventory(ctx)
+	if err != nil {
+		m.log.Error("metrics of mirror sources left out", "error", err)
+		return
+	}
+	for _, s := range sessions {
+		if id := s.NetworkInterfaceID; !told[id] {
+			told[id] = true
+			n, _ := inv.Interface(id)
+			collectSource(ch, n.HostID, sluice.MirrorSourceStatus{InterfaceID: id})
+		}
+	}
+}
 
 // collectSource writes whether a source is mirrored: without its device, or with a
 // problem, it is not.

@@ -23,12 +23,19 @@ func TestMirrorMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 	}
 	agents := fixedAgents{{HostID: "h1", Mirrors: []sluice.MirrorSourceStatus{
 		{InterfaceID: "eni-1", Attached: true}, {InterfaceID: "eni-2"}, {InterfaceID: "eni-3", Attached: true, Problem: "no room"}}}}
+	// Of the first the agent speaks; the fourth is on a host without one, the fifth nowhere.
+	mirrors := fixedMirrors{inventory: sluice.Inventory{Interfaces: []sluice.Interface{{ID: "eni-1", HostID: "h1"}, {ID: "eni-4", HostID: "h2"}}}}
+	for _, source := range []string{"eni-1", "eni-4", "eni-5", "eni-5"} {
+		mirrors.sessions = append(mirrors.sessions, sluice.TrafficMirrorSession{NetworkInterfaceID: source})
+	}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(datapathMetrics{counters: hosts, agents: agents, firewalls: fixedFirewalls{}, log: slog.New(slog.DiscardHandler)})
+	r.MustRegister(datapathMetrics{counters: hosts, agents: agents, firewalls: fixedFirewalls{}, mirrors: mirrors, log: slog.New(slog.DiscardHandler)})
 	expectMetrics(t, r, `
 		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-1"} 1
 		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-2"} 0
 		sluice_traffic_mirror_source_attached{host="h1",network_interface="eni-3"} 0
+		sluice_traffic_mirror_source_attached{host="h2",network_interface="eni-4"} 0
+		sluice_traffic_mirror_source_attached{host="",network_interface="eni-5"} 0
 		sluice_network_mirror_in_bytes_total{session="tms-1"} 600
 		sluice_network_mirror_out_bytes_total{session="tms-1"} 200000
 		sluice_network_packets_mirror_in_total{session="tms-1"} 6
@@ -46,7 +53,7 @@ func TestMirrorMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 	if diff := cmp.Diff(want, got.sessions); diff != "" || err != nil {
 		t.Errorf("read back: %v %s", err, diff)
 	}
-	if diff := cmp.Diff(map[string]bool{"eni-1": true, "eni-2": false, "eni-3": false}, got.attached); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"eni-1": true, "eni-2": false, "eni-3": false, "eni-4": false, "eni-5": false}, got.attached); diff != "" {
 		t.Errorf("read back: %s", diff)
 	}
 }

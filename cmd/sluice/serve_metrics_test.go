@@ -28,6 +28,18 @@ func (f fixedFirewalls) ListFirewalls(context.Context, []string) ([]sluice.Firew
 	return f, nil
 }
 
+// fixedMirrors are sessions and the interfaces that there are.
+type fixedMirrors struct {
+	sessions  []sluice.TrafficMirrorSession
+	inventory sluice.Inventory
+}
+
+func (f fixedMirrors) TrafficMirrorSessions(context.Context) ([]sluice.TrafficMirrorSession, error) {
+	return f.sessions, nil
+}
+
+func (f fixedMirrors) Inventory(context.Context) (sluice.Inventory, error) { return f.inventory, nil }
+
 // expectMetrics looks for each line of want in what a scrape gets.
 func expectMetrics(t *testing.T, r *prometheus.Registry, want string) {
 	t.Helper()
@@ -60,7 +72,7 @@ func TestMetricsFollowTheNamesOfCloudWatch(t *testing.T) {
 	}
 	firewalls := fixedFirewalls{{Name: "fw", SubnetMappings: []sluice.SubnetMapping{{EndpointID: "vpce-1", AvailabilityZone: "eu-west-1a"}}}}
 	r := prometheus.NewPedanticRegistry()
-	r.MustRegister(datapathMetrics{counters: hosts, agents: fixedAgents{}, firewalls: firewalls, log: slog.New(slog.DiscardHandler)})
+	r.MustRegister(datapathMetrics{counters: hosts, agents: fixedAgents{}, firewalls: firewalls, mirrors: fixedMirrors{}, log: slog.New(slog.DiscardHandler)})
 	want := `
 # HELP sluice_received_packets_total Packets that an engine was given.
 # TYPE sluice_received_packets_total counter

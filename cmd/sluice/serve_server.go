@@ -35,9 +35,9 @@ type server struct {
 	inventory   *inventory.Inventory
 	credentials daemon.Credentials
 	tokenKey    []byte
-	api, admin  net.Listener
-	cloudshell  net.Listener // nil: off
-	webAPI      net.Listener // of CloudShell's REST variant; nil: off
+	api, admin  *listener
+	cloudshell  *listener // nil: off
+	webAPI      *listener // of CloudShell's REST variant; nil: off
 	store       *state.Store
 	datapath    *datapath.Datapath
 
@@ -55,6 +55,9 @@ func (v *server) run(ctx context.Context, s *shell) error {
 	err := v.open(ctx)
 	if err == nil {
 		v.wire()
+		err = v.forgetInterfaces(ctx)
+	}
+	if err == nil {
 		err = v.serve(ctx, s)
 	}
 	return errors.Join(err, v.undo.run())
@@ -127,7 +130,7 @@ func (v *server) openInventory() error {
 	if err != nil {
 		return err
 	}
-	options.Memory = filepath.Join(v.config.StateDir, "interfaces.json")
+	options.Memory = memoryFile(v.config)
 	v.inventory = inventory.New(options)
 	return checkConfig(v.config, v.path, v.inventory)
 }
@@ -196,7 +199,18 @@ func (v *server) wire() {
 		OperationDeadline: v.config.Operations.Deadline,
 		MaxRows:           v.config.Operations.MaxRows,
 	})
-	v.registry.MustRegister(datapathMetrics{counters: v.fleet, agents: v.fleet, firewalls: v.controller, log: v.log})
+	v.registry.MustRegister(datapathMetrics{counters: v.fleet, agents: v.fleet, firewalls: v.controller, mirrors: v.controller, log: v.log})
+}
+
+// forgetInterfaces removes what mirrored interfaces that the configuration had once and
+// has no more. A process that ends in between does it at its next start.
+func (v *server) forgetInterfaces(ctx context.Context) error {
+	ids := v.inventory.Withdrawn()
+	if err := v.controller.DeleteInterfaces(ctx, ids); err != nil {
+		return fmt.Errorf("delete sessions of interfaces that are declared no more: %w", err)
+	}
+	v.inventory.Forget(ids)
+	return nil
 }
 
 // serve lets everything work until ctx ends. The doors close first, so that what

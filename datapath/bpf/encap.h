@@ -39,9 +39,6 @@
 /* The source ports of copies: the dynamic range, as RFC 7348 §5 recommends. */
 #define PORT_FIRST 49152
 
-/* The I flag: the network identifier is valid (RFC 7348 §5). */
-#define VXLAN_FLAGS 0x08000000
-
 struct vxlan {
 	__be32 flags;
 	__be32 vni; /* in the upper 24 bits */
@@ -339,77 +336,113 @@ static __always_inline int cut(struct __sk_buff *skb, __u32 to)
 	return skb->len > to ? bpf_skb_change_tail(skb, to, 0) : 0;
 }
 
-/* The copies whose bytes are put together anew, since they end before or within the
- * headers. */
-#define SHORT 64
+/* The most that bpf_skb_adjust_room adds or takes at a time. */
+#define ROOM_STEP 0xfff
+
+/* moving is a part of a frame on its way towards the end of it. */
+struct moving {
+	struct __sk_buff *skb;
+	__u32 left; /* bytes behind the Ethernet header that are still to be moved */
+	__u32 by;
+};
+
+/* move_chunk moves the last bytes that are left, which nobody reads again. */
+static long move_chunk(__u32 i, struct moving *m)
+{
+	__u32 zero = 0, n = m->left;
+	__u64 *to = bpf_map_lookup_elem(&chunk, &zero);
+
+	if (!to || n == 0)
+		return 1;
+	if (n > CHUNK)
+		n = CHUNK;
+	if (bpf_skb_load_bytes(m->skb, ETH_HLEN + m->left - n, to, n) ||
+	    bpf_skb_store_bytes(m->skb, ETH_HLEN + m->left - n + m->by, to, n, 0))
+		return 1;
+	m->left -= n;
+	return m->left == 0;
+}
+
+struct resizing {
+	struct __sk_buff *skb;
+	__s32 left; /* bytes to add behind the Ethernet header, or to take away there */
+};
+
+static long resize(__u32 i, struct resizing *r)
+{
+	__s32 by = r->left;
+
+	if (by > ROOM_STEP)
+		by = ROOM_STEP;
+	if (by < -ROOM_STEP)
+		by = -ROOM_STEP;
+	if (bpf_skb_adjust_room(r->skb, by, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_NO_CSUM_RESET))
+		return 1;
+	r->left -= by;
+	return r->left == 0;
+}
+
+/* remake cuts a frame and makes room where the kernel refuses to: it neither shortens nor
+ * wraps what it takes for wrapped, which a frame out of a tunnel device is, and cuts none
+ * before the transport header. So what is to remain moves to the end of the frame, and
+ * what is too much goes at the front. Before that there is room for the outer headers
+ * then, but nothing tells the kernel that they are some: for a frame that is no
+ * super-packet and has its checksums nobody asks. */
+static __always_inline int remake(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
+{
+	const __s32 longer = sizeof(struct ipv6hdr) - sizeof(struct iphdr);
+	__u32 part = c->length > c->header ? c->length - c->header : 0;
+	struct moving m = { .skb = skb, .left = part };
+	struct resizing r = { .skb = skb };
+
+	if (skb->gso_size || skb->len < ETH_HLEN + part)
+		return -1;
+	m.by = skb->len - ETH_HLEN - part;
+	if (m.by && m.left && (bpf_loop(0xffff / CHUNK + 1, move_chunk, &m, 0) < 0 || m.left))
+		return -1;
+	r.left = ETH_HLEN + outer + c->length - skb->len;
+	/* From one protocol to the other the header that was grows or shrinks, too. */
+	if (p->ipv6 && !c->inner6)
+		r.left -= longer;
+	if (!p->ipv6 && c->inner6)
+		r.left += longer;
+	if (r.left && (bpf_loop(2 * 0xffff / ROOM_STEP, resize, &r, 0) < 0 || r.left))
+		return -1;
+	if (!p->ipv6 == !c->inner6)
+		return 0;
+	return bpf_skb_change_proto(skb, p->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0);
+}
 
 /* make_room cuts a frame without tags and makes room before it for the outer headers and
  * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
-static __always_inline int make_room(struct __sk_buff *skb, const struct copy *c, __u32 outer, __u64 flags)
+static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
 {
-	__u32 inner = c->header, part = c->length - inner, least;
-	__s32 over;
-	__u8 head[SHORT] = {};
+	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
-	if (c->length >= SHORT && cut(skb, ETH_HLEN + part) == 0) {
-		if (bpf_skb_adjust_room(skb, outer + inner, BPF_ADJ_ROOM_MAC, flags))
-			return -1;
-		/* The verifier has to see each bound where it is used. */
-		asm volatile("" : "+r"(inner));
-		if (inner == 0 || inner > sizeof(c->ethernet))
-			return -1;
-		return bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0);
-	}
-	if (c->length > SHORT)
-		return -1;
-	if (c->length <= inner)
-		part = 0;
-	asm volatile("" : "+r"(part));
-	if (part > 0 && part <= sizeof(head) && bpf_skb_load_bytes(skb, ETH_HLEN, head, part))
-		return -1;
-	/* As far as the kernel lets us: up to the transport header, if it knows where that
-	 * is. Behind options or extension headers it is further away. */
-	least = ETH_HLEN + (c->inner6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr));
-	if (cut(skb, least) && cut(skb, least + 8) && cut(skb, least + 40))
-		return -1;
-	/* All of it is overwritten: what is left over may go from anywhere. */
-	over = skb->len - least;
-	if (over > 0 && over <= 40 && bpf_skb_adjust_room(skb, -over, BPF_ADJ_ROOM_MAC, BPF_F_ADJ_ROOM_NO_CSUM_RESET))
-		return -1;
-	if (skb->len >= ETH_HLEN + outer + c->length)
-		return -1;
-	if (bpf_skb_adjust_room(skb, ETH_HLEN + outer + c->length - skb->len, BPF_ADJ_ROOM_MAC, flags))
-		return -1;
-	if (c->length < inner)
-		inner = c->length;
-	asm volatile("" : "+r"(inner));
-	if (inner == 0 || inner > sizeof(c->ethernet) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
-		return -1;
-	asm volatile("" : "+r"(part));
-	if (part > 0 && part <= sizeof(head))
-		return bpf_skb_store_bytes(skb, ETH_HLEN + outer + c->header, head, part, 0);
-	return 0;
+	flags |= p->ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	if (c->length > c->header && !cut(skb, ETH_HLEN + c->length - c->header) &&
+	    !bpf_skb_adjust_room(skb, outer + c->header, BPF_ADJ_ROOM_MAC, flags))
+		return 0;
+	return remake(skb, p, c, outer);
 }
 
 /* wrap turns a frame without tags into its copy. */
 static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
 {
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	__u32 inner = c->header, outer = overhead(p);
 
-	if (c->header < ETH_HLEN || c->header > sizeof(c->ethernet))
+	if (inner < ETH_HLEN || inner > sizeof(c->ethernet) || make_room(skb, p, c, outer))
 		return -1;
-	if (p->ipv6) {
-		flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV6;
-		return make_room(skb, c, overhead(p), flags) ? -1 : wrap6(skb, p, c);
-	}
-	flags |= BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
-	if (c->header == ETH_HLEN && c->length >= SHORT && cut(skb, c->length) == 0) {
-		if (bpf_skb_adjust_room(skb, overhead(p) + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
-			return -1;
+	if (!p->ipv6 && inner == ETH_HLEN && c->length >= ETH_HLEN)
 		return wrap4(skb, p, c, 1);
-	}
-	return make_room(skb, c, overhead(p), flags) ? -1 : wrap4(skb, p, c, 0);
+	if (c->length < inner)
+		inner = c->length;
+	/* The verifier has to see each bound where it is used. */
+	asm volatile("" : "+r"(inner));
+	if (inner == 0 || inner > sizeof(c->ethernet) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
+		return -1;
+	return p->ipv6 ? wrap6(skb, p, c) : wrap4(skb, p, c, 0);
 }
 
 /* wrap_super wraps a super-packet of TCP as it is: the device that it leaves by cuts it

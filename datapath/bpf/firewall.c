@@ -141,11 +141,17 @@ __noinline int admit(struct __sk_buff *skb, const struct packet *p, const struct
 }
 
 /* is_copy tells a copy that leaves for its target: it is no traffic of the source (AWS
- * does not filter them either). The mark alone is not enough, should anybody guess it. */
-static __always_inline int is_copy(const struct __sk_buff *skb, const struct packet *p)
+ * does not filter them either). The mark alone is not enough, should anybody guess it:
+ * what has it must be VXLAN as copies are. */
+static __always_inline int is_copy(struct __sk_buff *skb, const struct packet *p)
 {
-	return !at_ingress && copy_mark && skb->mark == copy_mark && p->key.protocol == PROTO_UDP &&
-	       p->key.dport == 4789 && p->fragment == FRAGMENT_NONE;
+	__u32 h[2];
+
+	if (at_ingress || !copy_mark || skb->mark != copy_mark)
+		return 0;
+	return p->key.protocol == PROTO_UDP && p->key.dport == 4789 && p->fragment == FRAGMENT_NONE &&
+	       p->l4 + 16 <= p->end && !load_words(skb, p->l4 + 8, h, 8) && h[0] == bpf_htonl(VXLAN_FLAGS) &&
+	       !(h[1] & bpf_htonl(0xff));
 }
 
 SEC("tc")

@@ -9,6 +9,7 @@
 #include "parse.h"
 #include "spread.h"
 #include "session.h"
+#include "gate.h"
 #include "encap.h"
 
 /* TCX_NEXT and TCX_DROP of linux/bpf.h since Linux 6.6; older headers lack them. */
@@ -97,7 +98,7 @@ int mirror(struct __sk_buff *skb)
 	if (!generation)
 		return NEXT;
 	src = bpf_map_lookup_elem(generation, &zero);
-	if (!src)
+	if (!src || is_outside(skb, src))
 		return NEXT;
 	parsed = parse(skb, &p);
 	/* A malformed packet is matched by its addresses, if it has any. */
@@ -205,8 +206,10 @@ int encap(struct __sk_buff *skb)
 		return DROP;
 	}
 	count(counters, FATE_MIRRORED, 1, c.length);
-	if (cut != FATES)
+	if (cut != FATES) {
 		count(counters, cut, 1, c.length);
+		counters->cut += frame - c.length;
+	}
 	return leave(skb, plan);
 }
 

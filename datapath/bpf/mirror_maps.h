@@ -41,11 +41,22 @@ struct session {
 	struct rule rule[2][RULES_PER_DIRECTION];
 };
 
+/* What all packets of one direction that any session wants have in common. Where nothing
+ * of IPv4 is wanted, src is 1 and src_mask 0, which no address meets. */
+struct gate {
+	__be32 src, src_mask;
+	__be32 dst, dst_mask;
+	__u16 protocol; /* IANA number, or ANY_PROTOCOL; of IPv4 alone */
+	__u8 ipv6; /* 1 when some of IPv6 may be wanted */
+	__u8 reserved;
+};
+
 /* One generation of a source: never changed once packets meet it. */
 struct source {
-	char id[32]; /* "eni-…", ended by a zero; user space alone reads it */
 	__u32 helper; /* ifindex of the device that copies are put on */
 	__u32 sessions;
+	struct gate gate[2]; /* by direction: egress, ingress */
+	char id[32]; /* "eni-…", ended by a zero; user space alone reads it */
 	struct session session[SESSIONS_PER_SOURCE]; /* by number */
 };
 
@@ -105,7 +116,8 @@ enum fate {
 
 struct session_counters {
 	__u64 packets[FATES];
-	__u64 bytes[FATES]; /* of frames, without encapsulation */
+	__u64 bytes[FATES]; /* of frames, or of what of them was copied; without encapsulation */
+	__u64 cut; /* bytes of the mirrored frames that their copies lack */
 };
 
 /* key: slot of a session * 2 + 1 for ingress. value: packets and bytes by fate. */
@@ -134,7 +146,7 @@ struct {
 /* Who has which slot. User space alone reads and writes it. */
 struct session_slot {
 	char id[32]; /* "tms-…"; empty when the slot is free */
-	__u32 delivery; /* the one in force */
+	__u32 delivery; /* the one that was written last */
 	__u32 reserved;
 };
 

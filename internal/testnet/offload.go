@@ -36,14 +36,13 @@ type ethtoolRequest struct {
 // the sender and GRO off at the receiver every packet in the kernel is one that
 // could be on a wire.
 func SetOffload(netns, device string, on bool, offloads ...Offload) error {
-	return Do(netns, func() error {
-		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return fmt.Errorf("open socket: %w", err)
-		}
-		defer unix.Close(fd)
+	return withEthtool(netns, device, func(request func(*ethtoolValue) error) error {
 		for _, o := range offloads {
-			if err := setOffload(fd, device, o, on); err != nil {
+			value := &ethtoolValue{command: uint32(o)}
+			if on {
+				value.data = 1
+			}
+			if err := request(value); err != nil {
 				return fmt.Errorf("set offload %#x of %s: %w", uint32(o), device, err)
 			}
 		}
@@ -51,13 +50,35 @@ func SetOffload(netns, device string, on bool, offloads ...Offload) error {
 	})
 }
 
-func setOffload(fd int, device string, o Offload, on bool) error {
+// Offloaded tells whether an offload of a device is on.
+func Offloaded(netns, device string, o Offload) (on bool, err error) {
+	err = withEthtool(netns, device, func(request func(*ethtoolValue) error) error {
+		// Each command that sets one comes right behind the one that reads it.
+		value := &ethtoolValue{command: uint32(o) - 1}
+		if err := request(value); err != nil {
+			return fmt.Errorf("read offload %#x of %s: %w", uint32(o), device, err)
+		}
+		on = value.data != 0
+		return nil
+	})
+	return on, err
+}
+
+// withEthtool runs f with a way to send ethtool commands to a device.
+func withEthtool(netns, device string, f func(request func(*ethtoolValue) error) error) error {
+	return Do(netns, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open socket: %w", err)
+		}
+		defer unix.Close(fd)
+		return f(func(value *ethtoolValue) error { return ethtool(fd, device, value) })
+	})
+}
+
+func ethtool(fd int, device string, value *ethtoolValue) error {
 	if len(device) >= unix.IFNAMSIZ {
 		return unix.ENODEV
-	}
-	value := &ethtoolValue{command: uint32(o)}
-	if on {
-		value.data = 1
 	}
 	var pin runtime.Pinner // the kernel follows the pointer inside the request
 	defer pin.Unpin()
