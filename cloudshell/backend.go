@@ -51,7 +51,8 @@ type Backend interface {
 	// over.
 	ReleaseFromPool(context.Context, control.SandboxUser, control.PoolRelease) error
 
-	// SetAppSecurityGroups replaces the Apps' own inbound rules; one result per App.
+	// SetAppSecurityGroups replaces the Apps' own inbound rules, of all or of none; one
+	// result per App.
 	SetAppSecurityGroups(ctx context.Context, u control.SandboxUser, id string, groups []control.AppSecurityGroups) ([]control.AppSecurityResult, error)
 
 	// SandboxData returns the data of a sandbox, ordered by key.

@@ -238,7 +238,7 @@ func TestAnOutcomeNobodyWasToldIsForgotten(t *testing.T) {
 	fly := func(command, sandbox string) {
 		t.Helper()
 		key := command + " " + sandbox
-		one, err := f.start(t.Context(), key, sandbox, "", func(context.Context) (string, error) { ran[key]++; return "", nil })
+		one, err := f.start(t.Context(), "dana", key, sandbox, "", func(context.Context) (string, error) { ran[key]++; return "", nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -264,7 +264,7 @@ func TestAnOutcomeNobodyWasToldIsKeptForTheRepetition(t *testing.T) {
 		for _, wait := range []time.Duration{0, 3 * time.Second, undelivered} {
 			time.Sleep(wait)
 			synctest.Wait()
-			one, err := f.start(t.Context(), "create", "a", "", func(context.Context) (string, error) { ran++; return "", nil })
+			one, err := f.start(t.Context(), "dana", "create", "a", "", func(context.Context) (string, error) { ran++; return "", nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -302,18 +302,53 @@ func TestTooManyCommandsAreRefused(t *testing.T) {
 	release := make(chan struct{})
 	wait := func(context.Context) (string, error) { <-release; return "", nil }
 	for k := range maxRunning {
-		if _, err := f.start(t.Context(), string(rune('a'+k)), "", "", wait); err != nil {
+		if _, err := f.start(t.Context(), string(rune('a'+k)), string(rune('a'+k)), "", "", wait); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.start(t.Context(), "one more", "", "", wait); err == nil {
+	if _, err := f.start(t.Context(), "dana", "one more", "", "", wait); err == nil {
 		t.Error("started one more")
 	}
 	close(release)
 	if err := f.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.start(t.Context(), "one more", "", "", wait); err != nil {
+	if _, err := f.start(t.Context(), "dana", "one more", "", "", wait); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestTheCommandsOfOneUserLeaveRoomForOthers in whatever case the name is written.
+func TestTheCommandsOfOneUserLeaveRoomForOthers(t *testing.T) {
+	var f flights
+	release := make(chan struct{})
+	wait := func(context.Context) (string, error) { <-release; return "", nil }
+	start := func(user, key string) error {
+		_, err := f.start(t.Context(), user, key, "", "", wait)
+		return err
+	}
+	for k := range maxRunningOf {
+		if err := start([]string{"dana", "Dana"}[k%2], string(rune('a'+k))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := start("dana", "one more"); err == nil || err.Error() != "16 commands of user 'dana' are running; try again later" {
+		t.Errorf("one more: %v", err)
+	}
+	if err := start("dana", "a"); err != nil {
+		t.Errorf("a repetition: %v", err)
+	}
+	if err := start("erin", "another's"); err != nil {
+		t.Error(err)
+	}
+	close(release)
+	if err := f.wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(f.byUser) > 0 {
+		t.Errorf("when none runs: %v", f.byUser)
+	}
+	if err := start("dana", "afterwards"); err != nil {
 		t.Error(err)
 	}
 }

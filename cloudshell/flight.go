@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // The bounds of commands.
 const (
 	maxRunning     = 64              // at a time
+	maxRunningOf   = 16              // at a time, of one user: others have some left
 	commandTimeout = 5 * time.Minute // of one; none takes that long
 	// undelivered is how long the outcome of a command is kept whose caller was gone
 	// when it ended. Clients repeat a request one second after its connection broke,
@@ -29,6 +31,7 @@ type flights struct {
 	mu      sync.Mutex
 	byKey   map[string]*flight // that an equal request joins
 	running int                // also those that are no longer in byKey
+	byUser  map[string]int     // those of running, by the user's name in lower case
 	wg      sync.WaitGroup
 }
 
@@ -43,9 +46,9 @@ type flight struct {
 	callers   int  // that start gave it to; guarded by flights.mu
 }
 
-// start runs a command of a sandbox to its end, whatever happens to ctx, or finds the
-// flight that does so already.
-func (f *flights) start(ctx context.Context, key, sandboxID, id string, run func(context.Context) (string, error)) (*flight, error) {
+// start runs a user's command of a sandbox to its end, whatever happens to ctx, or finds
+// the flight that does so already.
+func (f *flights) start(ctx context.Context, user, key, sandboxID, id string, run func(context.Context) (string, error)) (*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if same, ok := f.byKey[key]; ok {
@@ -60,17 +63,22 @@ func (f *flights) start(ctx context.Context, key, sandboxID, id string, run func
 	if f.running >= maxRunning {
 		return nil, faultf(control.SandboxErrorGeneral, "%d commands are running; try again later", maxRunning)
 	}
+	user = strings.ToLower(user)
+	if f.byUser[user] >= maxRunningOf {
+		return nil, faultf(control.SandboxErrorGeneral, "%d commands of user '%s' are running; try again later", maxRunningOf, user)
+	}
 	if f.byKey == nil {
-		f.byKey = map[string]*flight{}
+		f.byKey, f.byUser = map[string]*flight{}, map[string]int{}
 	}
 	one := &flight{id: id, sandboxID: sandboxID, done: make(chan struct{}), callers: 1}
 	f.byKey[key] = one
 	f.running++
+	f.byUser[user]++
 	f.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 		defer cancel()
 		one.text, one.err = guarded(ctx, run)
-		f.ended(key, one)
+		f.ended(user, key, one)
 	})
 	return one, nil
 }
@@ -85,10 +93,13 @@ func guarded(ctx context.Context, run func(context.Context) (string, error)) (te
 	return run(ctx)
 }
 
-func (f *flights) ended(key string, one *flight) {
+func (f *flights) ended(user, key string, one *flight) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.running--
+	if f.byUser[user]--; f.byUser[user] == 0 {
+		delete(f.byUser, user)
+	}
 	one.ended = true
 	close(one.done)
 	if f.byKey[key] == one { // it has not been answered before it ended
