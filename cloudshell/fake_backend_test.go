@@ -152,7 +152,9 @@ func (f *fakeBackend) CreateMirroring(ctx context.Context, u control.SandboxUser
 	var out []control.MirroringResult
 	fault := ""
 	for k, a := range actions {
-		fault = cmp.Or(fault, a.Fault)
+		for _, r := range a.Rules {
+			fault = cmp.Or(fault, r.Fault)
+		}
 		out = append(out, control.MirroringResult{ActionID: a.ActionID, Success: true, Info: "Success", SessionID: fmt.Sprintf("tms-0d10000000000000%d", k)})
 	}
 	for k := range out {
