@@ -62,4 +62,6 @@ type Backend interface {
 	ClearSandboxData(ctx context.Context, u control.SandboxUser, id string) error
 	// WriteMessage adds a line to the output of a sandbox.
 	WriteMessage(ctx context.Context, u control.SandboxUser, id, message string) error
+	// SandboxOutput returns the last lines of the output of a sandbox, oldest first.
+	SandboxOutput(ctx context.Context, u control.SandboxUser, id string) ([]string, error)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -219,6 +220,15 @@ func (f *fakeBackend) WriteMessage(_ context.Context, _ control.SandboxUser, id,
 	f.messages = append(f.messages, message)
 	f.mu.Unlock()
 	return f.change(id, "message %q", message)
+}
+
+func (f *fakeBackend) SandboxOutput(_ context.Context, _ control.SandboxUser, id string) ([]string, error) {
+	if _, err := f.sandbox(id); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.messages), nil
 }
 
 var _ Backend = (*fakeBackend)(nil)
