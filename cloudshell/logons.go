@@ -11,7 +11,8 @@ const (
 	maxInLine = 64 // of one name from one address
 	maxSlowed = 4  // of them, once it has failed so often that it has to wait
 	// maxStrangers bounds the lines of names that are no user's, of one address. Users
-	// have a line each whatever others do.
+	// have a line each whatever others do. A flood of more names than that so tells which
+	// of them are users': that is less than to keep users out.
 	maxStrangers = 16
 	maxAddresses = 1024
 	// maxHashing bounds the passwords that are compared at a time: each takes a processor
