@@ -58,7 +58,10 @@ assert 59 < session.GetReservationRemainingTime(box).RemainingTimeInMinutes <= 6
 session._call('ExtendReservation', reservationId=box, minutesToAdd=30)
 assert 89 < session.GetReservationRemainingTime(box.upper()).RemainingTimeInMinutes <= 90
 
+# Another sandbox has the same instances, which its blueprint shares.
+lab = session.CreateImmediateTopologyReservation('lab', 'admin', 60, 'Lab').Reservation.Id
 clients = ['NETWORKclient', 'NETWORKsensor']
+refused('100', '', session._call, 'AddResourcesToReservation', reservationId=box, resourcesFullPath=clients)
 session._call('AddResourcesToReservation', reservationId=box, resourcesFullPath=clients, shared=True)
 details = session.GetReservationDetails(box).ReservationDescription
 assert [r.Name for r in details.Resources] == clients, [r.Name for r in details.Resources]
@@ -96,6 +99,7 @@ refused('102', 'nothing', session._call, 'GetResourceDetails', resourceFullPath=
 refused('102', 'Nothing', session.CreateImmediateTopologyReservation, 'x', 'admin', 60, 'Nothing')
 refused('100', 'not exists.', session.GetReservationDetails, '11111111-2222-3333-4444-555555555555')
 
+session._call('TerminateReservation', reservationId=lab)
 session._call('TerminateReservation', reservationId=box)
 assert session.GetReservationStatus(box).ReservationSlimStatus.Status == 'Completed'
 refused('100', 'reservation has ended', session.ExecuteCommand, box, 'AWS', 'Resource', 'RemoveTrafficMirroring', [api.InputNameValue('request', '{}')])
