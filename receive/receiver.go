@@ -63,7 +63,7 @@ func (r *Receiver) AddSinks(sinks ...Sink) {
 	}
 }
 
-// Close ends a receiver that is not to run after all.
+// Close ends a receiver that is not to run after all; after Run it does nothing.
 func (r *Receiver) Close() error { return r.close() }
 
 // Address is where the receiver listens.
@@ -138,6 +138,9 @@ func (r *Receiver) flush() error {
 func (r *Receiver) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
 	err := r.readDrops()
 	r.closed = true
 	return errors.Join(err, r.socket.conn.Close())
