@@ -140,9 +140,9 @@ func TestCheckSaysWhereTheProbeIsLost(t *testing.T) {
 
 	before := l.create("--source", l.source(), "--target", l.sensor(), "--number", "5", "--match", "protocol=tcp")
 	session = l.create("--source", l.source(), "--target", l.sensor(), "--number", "9", "--match", "protocol=tcp")
-	expect("an earlier session", "filter", stepFailed, "is asked first and takes tcp")
+	expect("an earlier session", "filter", stepFailed, `is asked first and takes tcp 10\.77\.1\.1:9 `)
 	l.must("mirror", "delete", before.ID)
-	expect("still the first session of all", "filter", stepFailed, "number 1, is asked first")
+	expect("still the first session of all", "filter", stepFailed, `number 1, is asked first and takes tcp 10\.77\.1\.1:9 `)
 }
 
 func TestCheckTellsOfSlicesAndDirections(t *testing.T) {

@@ -27,7 +27,7 @@ func receiveMirror(ctx context.Context, s *shell, args []string) error {
 	f.StringVar(&plan.listen, "listen", fmt.Sprintf("[::]:%d", receive.Port), "`ADDRESS:PORT` to listen on")
 	f.StringVar(&plan.netns, "netns", "", "listen, and make the tap, in a named network `NAMESPACE`")
 	f.StringVar(&plan.write, "write", "", "write pcapng to `FILE`; - is stdout, to pipe into tshark or tcpdump")
-	f.StringVar(&plan.rotate, "rotate", "", "begin a new file whenever one has reached a `SIZE` such as 100M")
+	f.StringVar(&plan.rotate, "rotate", "", "begin a new file whenever one has reached a `SIZE` such as 100M, behind those of earlier runs")
 	f.IntVar(&plan.keep, "keep", 0, "with --rotate: keep only the newest `N` files, those of earlier runs included")
 	f.IntVar(&plan.snap, "snap", 0, "write only the first `BYTES` of each frame (default all)")
 	f.StringVar(&plan.tap, "tap", "", "feed the frames to a tap device of this `NAME`, for Suricata or Zeek")
