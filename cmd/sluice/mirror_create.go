@@ -156,6 +156,9 @@ func whyNotInForce(ctx context.Context, e ec2, reader metricsReader, session mir
 	if !ok {
 		return fmt.Sprintf("its source %s is not there any more; it is mirrored when it comes back", session.InterfaceID), nil
 	}
+	if n.Status == statusAway {
+		return fmt.Sprintf("the device of its source %s is not there; it is mirrored when it comes", n.name()), nil
+	}
 	now, err := reader.read(ctx)
 	if err != nil {
 		return "", err
@@ -165,7 +168,7 @@ func whyNotInForce(ctx context.Context, e ec2, reader metricsReader, session mir
 	case !told:
 		return fmt.Sprintf("the host of its source %s has not said anything of it yet", n.name()), nil
 	case !attached:
-		return fmt.Sprintf("its source %s is known, but the device is not there now, or takes no program, as the server's log would tell; it is mirrored when it comes", n.name()), nil
+		return fmt.Sprintf("the device of its source %s has just gone, or takes no program: the server's log tells which", n.name()), nil
 	}
 	return fmt.Sprintf("packets of its source %s meet sessions, but not this one yet", n.name()), nil
 }
