@@ -64,7 +64,7 @@ func (d *Door) serveOutput(w http.ResponseWriter, r *http.Request, id string) {
 		status, text = http.StatusInternalServerError, nil
 	}
 	d.observe(c, f, started)
-	d.logWrite(write(w, status, "application/json; charset=utf-8", string(text)))
+	d.logWrite(d.write(w, status, "application/json; charset=utf-8", string(text)))
 }
 
 // sandboxOutput reads the lines, of which tail may ask for the last ones alone.
