@@ -38,7 +38,7 @@ type Backend interface {
 	Resource(ctx context.Context, u control.SandboxUser, name string) (control.SandboxResource, error)
 
 	// CreateMirroring makes the sessions of all actions or of none. What fails before
-	// anything is made is an error; what fails later, an action's Fault for one, is told
+	// anything is made is an error; what fails later, a rule's Fault for one, is told
 	// in every result. ctx is
 	// not cancelled when the caller's connection breaks.
 	CreateMirroring(ctx context.Context, u control.SandboxUser, id string, actions []control.CreateMirroringAction) ([]control.MirroringResult, error)
@@ -63,4 +63,6 @@ type Backend interface {
 	ClearSandboxData(ctx context.Context, u control.SandboxUser, id string) error
 	// WriteMessage adds a line to the output of a sandbox.
 	WriteMessage(ctx context.Context, u control.SandboxUser, id, message string) error
+	// SandboxOutput returns the last lines of the output of a sandbox, oldest first.
+	SandboxOutput(ctx context.Context, u control.SandboxUser, id string) ([]string, error)
 }

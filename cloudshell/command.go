@@ -92,12 +92,18 @@ func (d *Door) launch(ctx context.Context, c *call, p prepared, id string, outpu
 			message, err = p.command.name+" failed: "+f.message, f
 		}
 		if output {
-			if failure := d.Backend.WriteMessage(ctx, c.user, p.sandboxID, message); failure != nil {
-				d.Logger.Error("output of a command is lost", "command", p.command.name, "sandbox", p.sandboxID, "error", failure)
-			}
+			d.print(ctx, c, p.sandboxID, message)
 		}
 		return text, err
 	})
+}
+
+// print writes to the output of a sandbox. What it tells of has happened already: that it
+// can't be written fails nothing.
+func (d *Door) print(ctx context.Context, c *call, sandboxID, message string) {
+	if err := d.Backend.WriteMessage(ctx, c.user, sandboxID, message); err != nil {
+		d.Logger.Error("output of a command is lost", "operation", c.operation, "sandbox", sandboxID, "error", err)
+	}
 }
 
 func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
@@ -105,7 +111,7 @@ func executeCommand(ctx context.Context, d *Door, c *call) (*info, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := d.launch(ctx, c, p, "", strings.EqualFold(strings.TrimSpace(c.params.value("printOutput")), "true"))
+	f, err := d.launch(ctx, c, p, "", c.printsOutput())
 	if err != nil {
 		return nil, err
 	}

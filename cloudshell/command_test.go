@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -283,6 +284,15 @@ func TestPrintOutputWritesBothOutcomes(t *testing.T) {
 	post(t, d, d.testToken(), "ExecuteCommand", executeBody("ExecuteCommand", createText("", ""), true))
 	post(t, d, d.testToken(), "ExecuteCommand", executeBody("ExecuteCommand", createText(`"5"`, "5"), true))
 	if len(backend.messages) != 2 || !strings.Contains(backend.messages[0], "tms-") || backend.messages[1] != "CreateTrafficMirroring failed: 5 is not of type 'string'" {
+		t.Errorf("output %q", backend.messages)
+	}
+	groups, err := os.ReadFile("testdata/golden/SetAppSecurityGroups.xml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _, _ := strings.Cut(string(groups), "\n")
+	post(t, d, d.testToken(), "SetAppSecurityGroups", strings.Replace(body, "<printOutput>false", "<printOutput>true", 1))
+	if want := `SetAppSecurityGroups: [{"appName": "web-7e11", "success": true, "error": ""}]`; len(backend.messages) != 3 || backend.messages[2] != want {
 		t.Errorf("output %q", backend.messages)
 	}
 }

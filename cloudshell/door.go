@@ -100,6 +100,11 @@ func (c *call) sandboxID() string {
 	return strings.ToLower(strings.TrimSpace(c.params.value("reservationId")))
 }
 
+// printsOutput tells whether what an operation ends with goes to the sandbox's output.
+func (c *call) printsOutput() bool {
+	return strings.EqualFold(strings.TrimSpace(c.params.value("printOutput")), "true")
+}
+
 // fault is an error of the API.
 type fault struct {
 	code    int

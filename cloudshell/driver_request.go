@@ -1,7 +1,6 @@
 package cloudshell
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -158,7 +157,7 @@ func text(o *jsonObject, key string) string {
 }
 
 // parseCreateRequest reads the request of CreateTrafficMirroring. An error is what the
-// driver raises before it creates anything; what it finds later is the action's Fault.
+// driver raises before it creates anything; what it finds later is a rule's Fault.
 func parseCreateRequest(request string) ([]control.CreateMirroringAction, error) {
 	list, err := readActions(request, createMirroring, "Invalid request: "+cutRequest(request))
 	if err != nil {
@@ -266,7 +265,7 @@ func createAction(a *jsonObject) (control.CreateMirroringAction, error) {
 		rule, err := filterRule(item.(*jsonObject))
 		var late *lateError
 		if errors.As(err, &late) {
-			out.Fault = cmp.Or(out.Fault, late.message)
+			rule = control.MirroringRule{Fault: late.message}
 		} else if err != nil {
 			return out, err
 		}

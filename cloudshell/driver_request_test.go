@@ -93,7 +93,7 @@ func TestWhatFailsWhileCreating(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			actions, err := parseCreateRequest(test.request)
-			if err != nil || len(actions) != 1 || actions[0].Fault != test.want || actions[0].ActionID != "a1" || actions[0].SessionNumber != 5 {
+			if err != nil || len(actions) != 1 || ruleFault(actions[0]) != test.want || actions[0].ActionID != "a1" || actions[0].SessionNumber != 5 {
 				t.Errorf("got %+v, %v\nwant %q", actions, err, test.want)
 			}
 		})

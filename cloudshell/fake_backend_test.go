@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -152,7 +153,9 @@ func (f *fakeBackend) CreateMirroring(ctx context.Context, u control.SandboxUser
 	var out []control.MirroringResult
 	fault := ""
 	for k, a := range actions {
-		fault = cmp.Or(fault, a.Fault)
+		for _, r := range a.Rules {
+			fault = cmp.Or(fault, r.Fault)
+		}
 		out = append(out, control.MirroringResult{ActionID: a.ActionID, Success: true, Info: "Success", SessionID: fmt.Sprintf("tms-0d10000000000000%d", k)})
 	}
 	for k := range out {
@@ -217,6 +220,15 @@ func (f *fakeBackend) WriteMessage(_ context.Context, _ control.SandboxUser, id,
 	f.messages = append(f.messages, message)
 	f.mu.Unlock()
 	return f.change(id, "message %q", message)
+}
+
+func (f *fakeBackend) SandboxOutput(_ context.Context, _ control.SandboxUser, id string) ([]string, error) {
+	if _, err := f.sandbox(id); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.messages), nil
 }
 
 var _ Backend = (*fakeBackend)(nil)

@@ -1,6 +1,7 @@
 package cloudshell
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"os"
@@ -59,7 +60,7 @@ func FuzzDriverRequest(f *testing.F) {
 			if a.SourceNIC == "" || a.TargetNIC == "" || a.SessionNumber < 0 || a.SessionNumber > 32766 {
 				t.Errorf("accepted %+v", a)
 			}
-			if !json.Valid([]byte(driverResponse(createMirroring, []control.MirroringResult{{ActionID: a.ActionID, Info: a.Fault}}))) {
+			if !json.Valid([]byte(driverResponse(createMirroring, []control.MirroringResult{{ActionID: a.ActionID, Info: ruleFault(a)}}))) {
 				t.Errorf("answer to %q is no JSON", a.ActionID)
 			}
 		}
@@ -71,6 +72,14 @@ func FuzzDriverRequest(f *testing.F) {
 			}
 		}
 	})
+}
+
+// ruleFault is what is wrong with the rules of an action.
+func ruleFault(a control.CreateMirroringAction) (fault string) {
+	for _, r := range a.Rules {
+		fault = cmp.Or(fault, r.Fault)
+	}
+	return fault
 }
 
 func requireDriverFault(t *testing.T, err error) {

@@ -64,12 +64,16 @@ func (d *Door) AutomationHandler() http.Handler {
 }
 
 // WebAPIHandler answers the REST variant: JSON in, the envelope of the Automation API
-// out. Both know each other's tokens.
+// out. Both know each other's tokens. Beside it a sandbox's output is read.
 func (d *Door) WebAPIHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.Replace(r.URL.Path, "//", "/", 1)
-		if strings.EqualFold(strings.TrimSuffix(path, "/"), loginPath) {
+		if end := strings.TrimSuffix(path, "/"); strings.EqualFold(end, loginPath) || strings.EqualFold(end, sandboxLoginPath) {
 			d.serveLogin(w, r)
+			return
+		}
+		if id, ok := outputSandbox(path); ok {
+			d.serveOutput(w, r, id)
 			return
 		}
 		name, ok := webOperationOf(path)

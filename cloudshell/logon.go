@@ -74,8 +74,13 @@ func (d *Door) logOn(ctx context.Context, address string, k credentials) (string
 	defer line.next()
 	// Only now: those before in the line have failed meanwhile.
 	keys := []string{"user " + name, "address " + line.from.address}
-	if err := pause(ctx, d.throttle.delay(d.Clock(), keys...)); err != nil {
-		return "", none, err
+	if delay := d.throttle.delay(d.Clock(), keys...); delay > 0 {
+		if err := d.logons.slowed(line); err != nil {
+			return "", none, err
+		}
+		if err := pause(ctx, delay); err != nil {
+			return "", none, err
+		}
 	}
 	hash := d.nobody
 	if known {
@@ -113,9 +118,6 @@ func (d *Door) enter(u User, domain string) (string, control.SandboxUser, error)
 
 // pause waits.
 func pause(ctx context.Context, delay time.Duration) error {
-	if delay == 0 {
-		return nil
-	}
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

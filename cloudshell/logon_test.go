@@ -174,16 +174,30 @@ func TestGuessesWaitForEachOther(t *testing.T) {
 			<-d.logons.hashing
 		}
 		wg.Wait()
-		if wrong.Load() != maxInLine || refused.Load() != 100-maxInLine {
-			t.Errorf("%d passwords were looked at, %d log-ons refused", wrong.Load(), refused.Load())
+		if n := wrong.Load(); n != freeFailures+maxSlowed || refused.Load() != 100-n {
+			t.Errorf("%d passwords were looked at, %d log-ons refused", n, refused.Load())
 		}
-		if took := time.Since(started); took != firstDelay { // the last of four
-			t.Errorf("four took %s", took)
+		if took, want := time.Since(started), (1+2+4+8)*firstDelay; took != want {
+			t.Errorf("took %s, want %s", took, want)
 		}
 		if len(d.logons.from) != 0 {
 			t.Errorf("%d addresses are remembered", len(d.logons.from))
 		}
 	})
+}
+
+// TestScriptsLogOnTogether: many log-ons as one user at a time are no guesses.
+func TestScriptsLogOnTogether(t *testing.T) {
+	d := testDoor(t, &fakeBackend{})
+	var wg sync.WaitGroup
+	for range maxInLine {
+		wg.Go(func() {
+			if _, _, err := d.logOn(t.Context(), "192.0.2.1", credentials{name: "dana", password: "anad"}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestGuessesKeepNobodyOut has an address guess at once under its own names and under

@@ -8,9 +8,11 @@ import (
 
 // How many log-ons are dealt with at a time. What is beyond is refused at once.
 const (
-	maxInLine = 4 // of one name from one address
+	maxInLine = 64 // of one name from one address
+	maxSlowed = 4  // of them, once it has failed so often that it has to wait
 	// maxStrangers bounds the lines of names that are no user's, of one address. Users
-	// have a line each whatever others do.
+	// have a line each whatever others do. A flood of more names than that so tells which
+	// of them are users': that is less than to keep users out.
 	maxStrangers = 16
 	maxAddresses = 1024
 	// maxHashing bounds the passwords that are compared at a time: each takes a processor
@@ -25,7 +27,7 @@ const (
 // a user at another address by a password or two, and one at the same address by a
 // password for each other line, besides the bounded delay after failures. Only who has
 // both name and address in common with somebody who guesses may be refused; nothing tells
-// the two apart.
+// the two apart. Scripts that log on as one user all at once get in one after the other.
 type logons struct {
 	mu      sync.Mutex
 	from    map[string]*entrance // by address
@@ -53,16 +55,20 @@ func newLogons() logons {
 	return logons{from: map[string]*entrance{}, hashing: make(chan struct{}, maxHashing)}
 }
 
+// crowded is the fault of a log-on for which there is no room.
+func crowded() *fault {
+	return faultf(codeLogon, "Logon failed: too many log-ons are under way; try again in a moment")
+}
+
 // join puts a log-on into its line.
 func (l *logons) join(address, name string, known bool) (*line, error) {
 	address = network(address)
-	refused := faultf(codeLogon, "Logon failed: too many log-ons are under way; try again in a minute")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.from[address]
 	if e == nil {
 		if len(l.from) >= maxAddresses {
-			return nil, refused
+			return nil, crowded()
 		}
 		e = &entrance{address: address, lines: map[string]*line{}, hashing: make(chan struct{}, 1)}
 		l.from[address] = e
@@ -70,7 +76,7 @@ func (l *logons) join(address, name string, known bool) (*line, error) {
 	one := e.lines[name]
 	if one == nil {
 		if !known && e.strangers >= maxStrangers {
-			return nil, refused
+			return nil, crowded()
 		}
 		one = &line{from: e, name: name, known: known, first: make(chan struct{}, 1)}
 		e.lines[name] = one
@@ -79,7 +85,7 @@ func (l *logons) join(address, name string, known bool) (*line, error) {
 		}
 	}
 	if one.n >= maxInLine {
-		return nil, refused
+		return nil, crowded()
 	}
 	one.n++
 	return one, nil
@@ -100,6 +106,16 @@ func (l *logons) leave(one *line) {
 	if len(e.lines) == 0 {
 		delete(l.from, e.address)
 	}
+}
+
+// slowed refuses what is too long a line for log-ons that have to wait: the first of it.
+func (l *logons) slowed(one *line) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if one.n > maxSlowed {
+		return crowded()
+	}
+	return nil
 }
 
 // turn waits until a log-on is the first of its line.

@@ -22,9 +22,15 @@ func createImmediateReservation(ctx context.Context, d *Door, c *call) (*info, e
 	if err != nil {
 		return nil, err
 	}
+	owner := c.params.value("owner")
+	if owner != "" {
+		if owner, err = d.userName(owner); err != nil {
+			return nil, err
+		}
+	}
 	s, err := d.Backend.CreateSandbox(ctx, c.user, control.CreateSandboxInput{
 		Name:      c.params.value("reservationName"),
-		Owner:     c.params.value("owner"),
+		Owner:     owner,
 		Duration:  minutes,
 		Blueprint: c.params.value("topologyFullPath"),
 	})
@@ -68,7 +74,10 @@ func writeShortLists(i *info, s control.Sandbox) {
 		i.leaf("TopologyName", s.Blueprint)
 		i.close("Topologies")
 		i.open("TopologiesInfo")
-		i.empty("Topology", "Name", s.Blueprint, "Alias", name)
+		i.open("Topology", "Name", s.Blueprint, "Alias", name)
+		i.leaf("Type", "Regular") // there are no templates
+		i.leaf("State", s.Provisioning)
+		i.close("Topology")
 		i.close("TopologiesInfo")
 	}
 	users := append([]string{s.Owner}, s.PermittedUsers...)
@@ -184,13 +193,21 @@ func terminateReservation(ctx context.Context, d *Door, c *call) (*info, error) 
 func addPermittedUsers(ctx context.Context, d *Door, c *call) (*info, error) {
 	names := c.params.strings("usernames")
 	for k, name := range names {
-		u, ok := d.users[strings.ToLower(name)]
-		if !ok {
-			return nil, faultf(control.SandboxErrorGeneral, "User '%s' does not exist", cut(name))
+		var err error
+		if names[k], err = d.userName(name); err != nil {
+			return nil, err
 		}
-		names[k] = u.Name
 	}
 	return nil, d.Backend.AddPermittedUsers(ctx, c.user, c.sandboxID(), names)
+}
+
+// userName is the name of a user as the configuration spells it.
+func (d *Door) userName(name string) (string, error) {
+	u, ok := d.users[strings.ToLower(strings.TrimSpace(name))]
+	if !ok {
+		return "", faultf(control.SandboxErrorGeneral, "User '%s' does not exist", cut(name))
+	}
+	return u.Name, nil
 }
 
 func writeMessage(ctx context.Context, d *Door, c *call) (*info, error) {

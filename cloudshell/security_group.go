@@ -2,6 +2,7 @@ package cloudshell
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -35,11 +36,23 @@ func setAppSecurityGroups(ctx context.Context, d *Door, c *call) (*info, error) 
 	if err != nil {
 		return nil, err
 	}
+	if c.printsOutput() {
+		d.print(ctx, c, c.sandboxID(), "SetAppSecurityGroups: "+securityResponse(results))
+	}
 	i := newInfo("SetSecurityGroupsInfo")
 	i.list("ResultItems", len(results), func(k int) {
 		i.empty("SetSecurityGroupInfo", "AppName", results[k].App, "Success", strconv.FormatBool(results[k].Success), "Error", results[k].Error)
 	})
 	return i, nil
+}
+
+// securityResponse writes results as the driver prints them.
+func securityResponse(results []control.AppSecurityResult) string {
+	var parts []string
+	for _, r := range results {
+		parts = append(parts, fmt.Sprintf(`{"appName": %s, "success": %t, "error": %s}`, quoteASCII(r.App), r.Success, quoteASCII(r.Error)))
+	}
+	return "[" + strings.Join(parts, ", ") + "]"
 }
 
 // appSecurityRule reads a rule. Python's client sends numbers as text of the rule

@@ -31,7 +31,7 @@ func clientClasses() map[string]schema {
 		"Token":                                 {scalars: []string{"Token"}},
 		"CreateReservationResponseInfo":         {objects: map[string]string{"Reservation": "ReservationShortInfo"}},
 		"ReservationShortInfo":                  {scalars: short, lists: shortLists},
-		"TopologyInfo":                          {scalars: []string{"Name", "Alias"}},
+		"TopologyInfo":                          {scalars: []string{"Name", "Alias", "Type", "State"}},
 		"GetReservationDescriptionResponseInfo": {objects: map[string]string{"ReservationDescription": "ReservationDescription"}},
 		"ReservationDescription": {scalars: append(slices.Clone(short), "SetupStage"),
 			objects: map[string]string{"ReservationLiveStatus": "ReservationLiveStatus"},

@@ -110,14 +110,14 @@ func (c *Controller) mirroringFailure(sandboxID string, err error) (cause string
 
 // createMirrors makes the mirrors of all actions or none.
 func (c *Controller) createMirrors(ctx context.Context, sandboxID string, actions []CreateMirroringAction) ([]sluice.SandboxMirror, error) {
-	asked := map[string]CreateMirroringAction{} // by session id
+	rules := map[string][]MirroringRule{} // by session id
 	plans := make([]sluice.SandboxMirror, len(actions))
 	for i, a := range actions {
 		p := &plans[i]
 		p.Target = sluice.TrafficMirrorTarget{ID: sluice.NewID("tmt"), NetworkInterfaceID: a.TargetNIC}
 		p.Filter.ID = sluice.NewID("tmf")
 		p.Session = sluice.TrafficMirrorSession{ID: sluice.NewID("tms"), NetworkInterfaceID: a.SourceNIC, SessionNumber: a.SessionNumber}
-		asked[p.Session.ID] = a
+		rules[p.Session.ID] = a.Rules
 	}
 	world := c.mirroringWorld()
 	admit := func(b sluice.Sandbox) error {
@@ -131,12 +131,8 @@ func (c *Controller) createMirrors(ctx context.Context, sandboxID string, action
 		if err != nil {
 			return m, err
 		}
-		a := asked[m.Session.ID]
-		if a.Fault != "" {
-			return m, sluice.Errorf(sluice.KindInvalidRequest, "%s", a.Fault)
-		}
 		m.SourceInstance, m.TargetInstance = from.member.InstanceID, to.member.InstanceID
-		return c.completeMirror(b, m, a.Rules)
+		return c.completeMirror(b, m, rules[m.Session.ID])
 	}
 	return c.o.Store.CreateSandboxMirrors(ctx, sandboxID, plans, c.o.Quotas.Mirror, admit, complete, c.checkReceiver, c.sessionCheck())
 }
@@ -162,6 +158,9 @@ func (c *Controller) completeMirror(b sluice.Sandbox, m sluice.SandboxMirror, ru
 	}
 	t.ID, f.ID, s.ID = m.Target.ID, m.Filter.ID, m.Session.ID
 	for i, r := range rules {
+		if r.Fault != "" {
+			return m, sluice.Errorf(sluice.KindInvalidRequest, "%s", r.Fault)
+		}
 		asked, err := r.input(f.ID, i+1).rule()
 		if err != nil {
 			return m, err

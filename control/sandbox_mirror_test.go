@@ -3,6 +3,7 @@ package control_test
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -301,7 +302,7 @@ func TestAFaultOfRulesComesAfterTheNumbers(t *testing.T) {
 	b := r.sandbox("Tap")
 	r.mirror(b, tap("eni-1", "eni-sensor", 5))
 	faulty := tap("eni-1", "eni-sensor", 6)
-	faulty.Fault = "protocol not found"
+	faulty.Rules = append(slices.Clone(faulty.Rules), control.MirroringRule{Fault: "protocol not found"})
 	r.mirrorFails(b, "protocol not found", faulty)
 	r.mirrorFails(b, "protocol not found", tap("eni-2", "eni-sensor", 0), faulty)
 	r.count("after the faults", 1, 1, 1)

@@ -143,6 +143,9 @@ type MirroringRule struct {
 	DestinationPorts *MirroringPorts
 	SourceCIDR       string // as given, host bits and all; "" is 0.0.0.0/0
 	DestinationCIDR  string
+	// Fault is why the rule can't be made, where the front door has found that: the
+	// driver finds it only when it has the numbers of all sessions.
+	Fault string
 }
 
 // MirroringPorts is a PortRange. A side that was not given is nil.
@@ -156,9 +159,6 @@ type CreateMirroringAction struct {
 	TargetNIC     string
 	SessionNumber int32 // 1 to 32766; 0 lets the pool of the source choose
 	Rules         []MirroringRule
-	// Fault is why the rules can't be made, where the front door has found that: the
-	// driver finds it only when it has the numbers of all sessions.
-	Fault string
 }
 
 // RemoveMirroringAction is one action of RemoveTrafficMirroring. One of the ids is

@@ -1,7 +1,6 @@
 package receive
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -34,13 +33,18 @@ const writeBuffer = 1 << 20
 
 // PcapngWriter is a Sink that writes pcapng: an interface for each network
 // identifier, nanosecond stamps, Ethernet. Wireshark, tshark and tcpdump read it.
+//
+// Once a write has failed it writes nothing more, and every call returns that error.
 type PcapngWriter struct {
-	w          *bufio.Writer
+	w          io.Writer
 	snap       int
 	interfaces map[uint32]uint32 // by VNI
 	begun      bool
 	written    int64
+	whole      int64
+	waiting    []byte // blocks for the next write
 	block      []byte // the block in the making
+	failure    error
 }
 
 // NewPcapngWriter makes a writer; nothing is written before the first packet or
@@ -49,11 +53,15 @@ func NewPcapngWriter(w io.Writer, snap int) *PcapngWriter {
 	if snap <= 0 {
 		snap = DefaultSnapLength
 	}
-	return &PcapngWriter{w: bufio.NewWriterSize(w, writeBuffer), snap: snap, interfaces: map[uint32]uint32{}}
+	return &PcapngWriter{w: w, snap: snap, interfaces: map[uint32]uint32{}, waiting: make([]byte, 0, writeBuffer)}
 }
 
 // Written is how many bytes the file has, those that wait included.
 func (p *PcapngWriter) Written() int64 { return p.written }
+
+// Whole is how many bytes of whole blocks have been written out. After a failure, what
+// lies behind them is a part of a block, which readers refuse.
+func (p *PcapngWriter) Whole() int64 { return p.whole }
 
 // Flush writes what waits; the first time also the file's header, so that a reader
 // of a stream knows at once what it reads.
@@ -61,10 +69,36 @@ func (p *PcapngWriter) Flush() error {
 	if err := p.begin(); err != nil {
 		return err
 	}
-	if err := p.w.Flush(); err != nil {
-		return fmt.Errorf("write pcapng: %w", err)
+	return p.writeOut()
+}
+
+// writeOut writes the blocks that wait.
+func (p *PcapngWriter) writeOut() error {
+	if p.failure != nil || len(p.waiting) == 0 {
+		return p.failure
 	}
+	n, err := p.w.Write(p.waiting)
+	if err != nil {
+		p.failure = fmt.Errorf("write pcapng: %w", err)
+		p.whole += wholeBlocks(p.waiting[:n])
+		return p.failure
+	}
+	p.whole += int64(n)
+	p.waiting = p.waiting[:0]
 	return nil
+}
+
+// wholeBlocks is how many bytes of whole blocks there are in what we have written of
+// several.
+func wholeBlocks(written []byte) (n int64) {
+	for len(written) >= 8 {
+		size := int(binary.LittleEndian.Uint32(written[4:]))
+		if size > len(written) {
+			break
+		}
+		n, written = n+int64(size), written[size:]
+	}
+	return n
 }
 
 // Write appends a packet, and before it a description of its interface if it is
@@ -145,10 +179,16 @@ func (p *PcapngWriter) end() error {
 	size := uint32(len(p.block) + 4)
 	p.uint32(size)
 	binary.LittleEndian.PutUint32(p.block[4:], size)
-	p.written += int64(size)
-	if _, err := p.w.Write(p.block); err != nil {
-		return fmt.Errorf("write pcapng: %w", err)
+	if len(p.waiting) > 0 && len(p.waiting)+len(p.block) > writeBuffer {
+		if err := p.writeOut(); err != nil {
+			return err
+		}
 	}
+	if p.failure != nil {
+		return p.failure
+	}
+	p.waiting = append(p.waiting, p.block...)
+	p.written += int64(size)
 	return nil
 }
 

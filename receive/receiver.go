@@ -18,7 +18,7 @@ const drainTime = time.Second
 // Receiver takes VXLAN from a socket, counts it and hands the frames on.
 type Receiver struct {
 	socket *socket
-	sinks  []Sink
+	sinks  []*feed
 	count  counter
 
 	mu        sync.Mutex // guards what follows, and keeps the socket open meanwhile
@@ -27,16 +27,44 @@ type Receiver struct {
 	drops     uint64
 }
 
+// feed is a sink, and what ended it: a sink that has failed is not called again.
+type feed struct {
+	Sink
+	failed bool
+}
+
+// call calls the sink unless it has failed.
+func (f *feed) call(do func(Sink) error) error {
+	if f.failed {
+		return nil // said when it happened
+	}
+	err := do(f.Sink)
+	f.failed = err != nil
+	return err
+}
+
 // Listen opens the socket, in the network namespace of the calling thread; it
 // belongs to that namespace for ever. The address is host:port. Frames go to every
 // sink, in turn.
 func Listen(ctx context.Context, address string, sinks ...Sink) (*Receiver, error) {
 	s, err := openSocket(ctx, address)
 	if err != nil {
-		return nil, fmt.Errorf("listen for VXLAN: %w", err)
+		return nil, fmt.Errorf("listen for VXLAN on %s: %w", address, err)
 	}
-	return &Receiver{socket: s, sinks: sinks}, nil
+	r := &Receiver{socket: s}
+	r.AddSinks(sinks...)
+	return r, nil
 }
+
+// AddSinks adds sinks before Run. What comes meanwhile waits in the socket.
+func (r *Receiver) AddSinks(sinks ...Sink) {
+	for _, s := range sinks {
+		r.sinks = append(r.sinks, &feed{Sink: s})
+	}
+}
+
+// Close ends a receiver that is not to run after all; after Run it does nothing.
+func (r *Receiver) Close() error { return r.close() }
 
 // Address is where the receiver listens.
 func (r *Receiver) Address() netip.AddrPort {
@@ -44,9 +72,9 @@ func (r *Receiver) Address() netip.AddrPort {
 	return a.AddrPort()
 }
 
-// Run receives until ctx ends, which is no error, or a sink fails. What waits in the
-// socket at that moment is received too. It can run once: at its end the socket is
-// closed.
+// Run receives until ctx ends, which is no error, or a sink fails, whose error is
+// returned once. What waits in the socket when ctx ends is received too. It can run
+// once: at its end the socket is closed.
 func (r *Receiver) Run(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { r.socket.conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -91,7 +119,7 @@ func (r *Receiver) take(from netip.AddrPort, at time.Time, datagram []byte) erro
 		return nil
 	}
 	for _, s := range r.sinks {
-		if err := s.Write(p); err != nil {
+		if err := s.call(func(s Sink) error { return s.Write(p) }); err != nil {
 			return err
 		}
 	}
@@ -101,7 +129,7 @@ func (r *Receiver) take(from netip.AddrPort, at time.Time, datagram []byte) erro
 func (r *Receiver) flush() error {
 	var errs []error
 	for _, s := range r.sinks {
-		errs = append(errs, s.Flush())
+		errs = append(errs, s.call(Sink.Flush))
 	}
 	return errors.Join(errs...)
 }
@@ -110,6 +138,9 @@ func (r *Receiver) flush() error {
 func (r *Receiver) close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
 	err := r.readDrops()
 	r.closed = true
 	return errors.Join(err, r.socket.conn.Close())

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ type kept struct {
 	mu      sync.Mutex
 	packets []receive.Packet
 	fail    error
+	calls   int // of Write and Flush
 }
 
 func (k *kept) Write(p receive.Packet) error {
@@ -28,10 +30,16 @@ func (k *kept) Write(p receive.Packet) error {
 	defer k.mu.Unlock()
 	p.Frame = slices.Clone(p.Frame)
 	k.packets = append(k.packets, p)
+	k.calls++
 	return k.fail
 }
 
-func (k *kept) Flush() error { return nil }
+func (k *kept) Flush() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.calls++
+	return k.fail
+}
 
 // startReceiver runs a receiver until the test ends, or stop is called.
 func startReceiver(t *testing.T, address string, sinks ...receive.Sink) (r *receive.Receiver, stop func() error) {
@@ -168,13 +176,44 @@ func TestASinkThatFailsEndsTheReceiver(t *testing.T) {
 	sink := &kept{fail: errors.New("disk full")}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	r, err := receive.Listen(ctx, "127.0.0.1:0", sink)
+	other := &kept{}
+	r, err := receive.Listen(ctx, "127.0.0.1:0", other)
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.AddSinks(sink)
 	send(t, dial(t, r.Address()), receive.Encapsulate(nil, 1, echoRequest(1, 1)))
-	if err := r.Run(ctx); !errors.Is(err, sink.fail) {
+	if err := r.Run(ctx); !errors.Is(err, sink.fail) || strings.Count(err.Error(), "disk full") != 1 {
 		t.Errorf("Run said %v", err)
+	}
+	if sink.calls != 1 || other.calls == 0 {
+		t.Errorf("the sink that failed was called %d times, the one before it %d times", sink.calls, other.calls)
+	}
+}
+
+func TestAnAddressOfIPv4TakesIPv4Alone(t *testing.T) {
+	for address, want := range map[string]string{"0.0.0.0:0": "0.0.0.0", "[::]:0": "::", ":0": "::", "127.0.0.1:0": "127.0.0.1"} {
+		r, err := receive.Listen(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Address().Addr().String(); got != want {
+			t.Errorf("%s listens on %s", address, got)
+		}
+		taken := r.Address().String()
+		if _, err := receive.Listen(t.Context(), taken); err == nil || err.Error() != "listen for VXLAN on "+taken+": bind: address already in use" {
+			t.Errorf("again: %v", err)
+		}
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+		again, err := receive.Listen(t.Context(), taken)
+		if err != nil {
+			t.Fatalf("after Close: %v", err)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

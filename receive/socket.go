@@ -50,7 +50,8 @@ type socket struct {
 	msgs    [batchSize]mmsghdr
 }
 
-// openSocket opens a socket in the network namespace of the calling thread.
+// openSocket opens a socket in the network namespace of the calling thread. An IPv4
+// address takes IPv4 alone, also 0.0.0.0; [::] and no address at all take both.
 func openSocket(ctx context.Context, address string) (*socket, error) {
 	config := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
 		var err error
@@ -59,7 +60,16 @@ func openSocket(ctx context.Context, address string) (*socket, error) {
 		}
 		return err
 	}}
-	p, err := config.ListenPacket(ctx, "udp", address)
+	network := "udp"
+	if a, err := netip.ParseAddrPort(address); err == nil && a.Addr().Is4() {
+		network = "udp4"
+	}
+	p, err := config.ListenPacket(ctx, network, address)
+	var refused *net.OpError
+	if errors.As(err, &refused) {
+		// Without the address that package net tried last: the caller says what was asked.
+		return nil, refused.Err
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall"
 	"github.com/aws/smithy-go"
+
+	"sluice/internal/sdkhttp"
 )
 
 // caBundleVariable names a file of certificates that the SDKs trust.
@@ -44,9 +46,11 @@ func awsConfig(ctx context.Context, files sharedFiles, bundle string) (aws.Confi
 	if bundle == "" {
 		bundle = shared.CustomCABundle
 	}
-	if cfg.HTTPClient, err = newHTTPClient(bundle); err != nil {
+	transport, err := newTransport(bundle)
+	if err != nil {
 		return aws.Config{}, err
 	}
+	cfg.HTTPClient = sdkhttp.Client{Transport: transport}
 	return cfg, nil
 }
 

@@ -181,6 +181,12 @@ func (f *flags) parse(s *shell, args []string, least, most int) ([]string, error
 	return operands, nil
 }
 
+// given tells whether a flag is on the command line, whatever its value.
+func (f *flags) given(name string) (given bool) {
+	f.Visit(func(fl *flag.Flag) { given = given || fl.Name == name })
+	return given
+}
+
 // refuseEmpty refuses what is there but empty: a script's unset variable must not
 // widen one zone to all of them.
 func (f *flags) refuseEmpty(operands []string) error {

@@ -10,56 +10,39 @@ import (
 )
 
 func firewallDelete(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice firewall delete", "NAME|ARN", "Removes a firewall, and waits until packets no longer meet it.")
-	var conn connection
-	withPolicy := f.Bool("with-policy", false, "remove its policy too")
-	conn.register(f)
-	operands, err := f.parse(s, args, 1, 1)
-	if err != nil {
-		return err
-	}
-	if err := conn.check(f); err != nil {
-		return err
-	}
-	c, err := conn.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	p := startProgress(s.stderr, "removing firewall "+nameOfARN(operands[0]))
-	policyArn, err := deleteFirewall(ctx, c, operands[0], *withPolicy)
-	p.done()
-	if err != nil {
-		return err
-	}
-	if conn.json() {
-		return writeJSON(s.stdout, map[string]any{"Firewall": nameOfARN(operands[0]), "FirewallPolicyArn": policyArn, "FirewallPolicyDeleted": *withPolicy})
-	}
-	fmt.Fprintf(s.stdout, "firewall %s is gone\n", nameOfARN(operands[0]))
-	if *withPolicy {
-		fmt.Fprintf(s.stdout, "policy %s is gone\n", nameOfARN(policyArn))
-	}
-	return nil
+	return deletion{
+		command: "sluice firewall delete", operands: "NAME|ARN", about: "Removes a firewall, and waits until packets no longer meet it.",
+		with: "with-policy", withUsage: "remove its policy too",
+		remove: func(ctx context.Context, c *apiClient, name string, withPolicy bool) (any, []string, error) {
+			policyArn, gone, err := deleteFirewall(ctx, c, name, withPolicy)
+			return map[string]any{"Firewall": nameOfARN(name), "FirewallPolicyArn": policyArn, "FirewallPolicyDeleted": withPolicy}, gone, err
+		},
+	}.run(ctx, s, args)
 }
 
-// deleteFirewall removes a firewall and waits for it; it returns its policy.
-func deleteFirewall(ctx context.Context, c *apiClient, nameOrArn string, withPolicy bool) (policyArn string, err error) {
+// deleteFirewall removes a firewall and waits for it; it returns its policy, and what
+// is gone, also with an error.
+func deleteFirewall(ctx context.Context, c *apiClient, nameOrArn string, withPolicy bool) (policyArn string, gone []string, err error) {
 	d, err := findFirewall(ctx, c, nameOrArn)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	policyArn = aws.ToString(d.Firewall.FirewallPolicyArn)
 	arn := d.Firewall.FirewallArn
 	if _, err := c.DeleteFirewall(ctx, &networkfirewall.DeleteFirewallInput{FirewallArn: arn}); err != nil {
-		return policyArn, err
+		return policyArn, nil, err
 	}
 	if err := awaitGone(ctx, c, aws.ToString(arn)); err != nil {
-		return policyArn, err
+		return policyArn, nil, err
 	}
+	gone = []string{"firewall " + nameOfARN(nameOrArn)}
 	if !withPolicy {
-		return policyArn, nil
+		return policyArn, gone, nil
 	}
-	_, err = c.DeleteFirewallPolicy(ctx, &networkfirewall.DeleteFirewallPolicyInput{FirewallPolicyArn: aws.String(policyArn)})
-	return policyArn, err
+	if _, err := c.DeleteFirewallPolicy(ctx, &networkfirewall.DeleteFirewallPolicyInput{FirewallPolicyArn: aws.String(policyArn)}); err != nil {
+		return policyArn, gone, err
+	}
+	return policyArn, append(gone, "policy "+nameOfARN(policyArn)), nil
 }
 
 func awaitGone(ctx context.Context, c *apiClient, arn string) error {

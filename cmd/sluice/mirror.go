@@ -62,10 +62,14 @@ type portRange struct {
 	To   int `xml:"toPort" json:"ToPort"`
 }
 
+// statusAway is the status of an interface whose device is not there.
+const statusAway = "available"
+
 // networkInterface is what is needed of an interface.
 type networkInterface struct {
 	ID          string `xml:"networkInterfaceId"`
 	Description string `xml:"description"`
+	Status      string `xml:"status"` // statusAway, or in-use
 	IPv4        string `xml:"privateIpAddress"`
 	IPv6        []struct {
 		Address string `xml:"ipv6Address"`
@@ -87,10 +91,15 @@ func (n networkInterface) place() (host, netns, device string) {
 // server does not say.
 func (n networkInterface) name() string {
 	_, netns, device := n.place()
-	switch {
-	case device == "":
+	if device == "" {
 		return n.ID
-	case netns == "":
+	}
+	return networkInterfaceName(netns, device)
+}
+
+// networkInterfaceName is netns/device, or the device where it is the host's own.
+func networkInterfaceName(netns, device string) string {
+	if netns == "" {
 		return device
 	}
 	return netns + "/" + device

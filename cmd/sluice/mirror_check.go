@@ -9,10 +9,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice"
-	"sluice/internal/testnet"
 	"sluice/inventory"
 )
 
@@ -28,7 +28,7 @@ const (
 type checkStep struct{ Step, Result, Detail string }
 
 func mirrorCheck(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice mirror check", "SESSION", "Proves a session: sends two probe packets out of its source and follows their copies to\nthe target. Says at which step they are lost: filter, copy, route, way, arrival, port, size.")
+	f := newFlags("sluice mirror check", "SESSION", "Proves a session: sends two probe packets out of its source and follows their copies to\nthe target. Says at which step they are lost: source, target, filter, copy, route, way, arrival,\nport, size.")
 	var conn connection
 	wait := f.Duration("wait", 2*time.Second, "how much `TIME` a copy has to arrive")
 	conn.register(f)
@@ -42,6 +42,9 @@ as far as its answers tell; a packet filter of the target itself is not seen.`
 	if err := conn.check(f); err != nil {
 		return err
 	}
+	if *wait <= 0 {
+		return usagef(f.command, "--wait wants more than 0")
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("check sends and watches packets: run it as root (sudo)")
 	}
@@ -49,12 +52,12 @@ as far as its answers tell; a packet filter of the target itself is not seen.`
 	if err != nil {
 		return err
 	}
-	k := &mirrorChecker{ec2: ec2{c.config}, wait: *wait}
-	if k.metrics, err = conn.metrics(s); err != nil {
-		return err
-	}
 	config, _, err := findConfig(conn.configFile, configSearch())
 	if err != nil {
+		return err
+	}
+	k := &mirrorChecker{ec2: ec2{c.config}, wait: *wait, groups: targetGroups(config)}
+	if k.metrics, err = conn.metrics(s); err != nil {
 		return err
 	}
 	if k.host, err = inventory.HostID(config.StateDir); err != nil {
@@ -75,10 +78,12 @@ type mirrorChecker struct {
 	metrics metricsReader
 	host    string // of this process
 	wait    time.Duration
+	groups  []sluice.TargetGroup
 
-	session        mirrorSession
-	source, target networkInterface // target.ID is "" where it is a group
-	steps          []checkStep
+	session   mirrorSession
+	source    networkInterface
+	receivers []copyReceiver // where copies can go: one, or the members of a group
+	steps     []checkStep
 }
 
 func (k *mirrorChecker) say(step, result, format string, args ...any) {
@@ -123,15 +128,11 @@ func (k *mirrorChecker) run(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if target.InterfaceID != "" {
-		var ok bool
-		if k.target, ok = all.find(target.InterfaceID); !ok {
-			k.say("target", stepFailed, "interface %s of target %s is not there", target.InterfaceID, target.ID)
-			return nil
-		}
-	}
 	device, ok, err := k.checkSource(all)
 	if err != nil || !ok {
+		return err
+	}
+	if ok, err := k.checkTarget(all, target); err != nil || !ok {
 		return err
 	}
 	p, ok, err := k.checkFilter(ctx)
@@ -152,19 +153,9 @@ func (k *mirrorChecker) checkSource(all interfaces) (device net.Interface, ok bo
 	if host != k.host {
 		return device, false, fmt.Errorf("the source %s is on host %s: run the check there", k.source.ID, host)
 	}
-	err = testnet.Do(netns, func() error {
-		d, err := net.InterfaceByName(name)
-		if err == nil {
-			device = *d
-		}
-		return err
-	})
-	if err != nil {
-		k.say("source", stepFailed, "%s: %s", k.source.name(), err)
-		return device, false, nil
-	}
-	if device.Flags&net.FlagUp == 0 {
-		k.say("source", stepFailed, "%s is down", k.source.name())
+	device, problem := deviceOf(netns, name)
+	if problem != "" {
+		k.say("source", stepFailed, "%s %s", k.source.name(), problem)
 		return device, false, nil
 	}
 	if len(device.HardwareAddr) != 6 {
@@ -189,22 +180,22 @@ func (k *mirrorChecker) checkFilter(ctx context.Context) (probe, bool, error) {
 		}
 	}
 	problem := ""
-	for _, r := range filters[k.session.FilterID].Egress {
-		if r.Action != sluice.MirrorAccept {
-			continue
-		}
+	for _, r := range k.probeRules(filters[k.session.FilterID].Egress) {
 		p, ok := r.probeFor(k.source.addresses())
 		if !ok {
 			return probe{}, false, fmt.Errorf("read rule %s", r.ID)
 		}
-		switch i := firstSession(sessions, filters, p); {
-		case i >= 0 && sessions[i].ID == k.session.ID:
+		i := firstSession(sessions, filters, p)
+		if i >= 0 && sessions[i].ID == k.session.ID {
 			k.say("filter", stepOK, "%s lets the probe through: %s", r, p)
 			return p, true, nil
-		case i >= 0:
+		}
+		if problem != "" {
+			continue // the first rule's reason is told
+		}
+		problem = fmt.Sprintf("an earlier rule rejects %s", p)
+		if i >= 0 {
 			problem = fmt.Sprintf("session %s, number %d, is asked first and takes %s", sessions[i].ID, sessions[i].Number, p)
-		default:
-			problem = fmt.Sprintf("an earlier rule rejects %s", p)
 		}
 	}
 	if problem == "" {
@@ -215,6 +206,28 @@ func (k *mirrorChecker) checkFilter(ctx context.Context) (probe, bool, error) {
 	}
 	k.say("filter", stepFailed, "%s", problem)
 	return probe{}, false, nil
+}
+
+// probeRules are the rules that may let a probe through: those of the address families
+// that the source has, since it sends no others of its own. Where there are none, it
+// may forward what the others speak of.
+func (k *mirrorChecker) probeRules(egress []mirrorRule) []mirrorRule {
+	own := k.source.addresses()
+	var accepting, ofSource []mirrorRule
+	for _, r := range egress {
+		if r.Action != sluice.MirrorAccept {
+			continue
+		}
+		accepting = append(accepting, r)
+		v6 := strings.Contains(r.SourceCIDR, ":")
+		if slices.ContainsFunc(own, func(a netip.Addr) bool { return a.Is6() == v6 }) {
+			ofSource = append(ofSource, r)
+		}
+	}
+	if len(ofSource) > 0 {
+		return ofSource
+	}
+	return accepting
 }
 
 // watchIngress is what is left for a session that copies only what arrives at its

@@ -55,6 +55,9 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 	if plan.source == "" || plan.target == "" {
 		return usagef(f.command, "%s needs --source and --target", f.command)
 	}
+	if err := plan.refuseDefaults(f); err != nil {
+		return err
+	}
 	if plan.filter != "" && (len(plan.matches) > 0 || plan.dns) {
 		return usagef(f.command, "--filter stands alone: its rules are there already")
 	}
@@ -75,10 +78,34 @@ func mirrorCreate(ctx context.Context, s *shell, args []string) error {
 		err = awaitMirror(ctx, s, &conn, ec2{c.config}, id)
 	}
 	p.done()
-	if err != nil {
-		return err
+	if err == nil {
+		err = showMirror(ctx, s, &conn, ec2{c.config}, id)
 	}
-	return showMirror(ctx, s, &conn, ec2{c.config}, id)
+	if err != nil && id != "" {
+		fmt.Fprintf(s.stderr, "session %s is made and stays: sluice mirror delete %s removes it\n", id, id)
+	}
+	return err
+}
+
+// refuseDefaults refuses values that are given and would mean the same as none at all:
+// a script's mistake must not become "all" or "any".
+func (p *mirrorPlan) refuseDefaults(f *flags) error {
+	for _, c := range []struct {
+		name  string
+		unset bool
+		want  string
+	}{
+		{"number", p.number == 0, fmt.Sprintf("a number from 1 to %d", sluice.MaxSessionNumber)},
+		{"packet-length", p.packetLength == 0, "at least 1 byte"},
+		{"vni", p.vni == -1, fmt.Sprintf("a number from 0 to %d", sluice.MaxVirtualNetworkID)},
+		{"max-packets", p.packetsPerSecond == 0, "at least 1 packet per second"},
+		{"max-bytes", p.bytesPerSecond == 0, "at least 1 byte per second"},
+	} {
+		if c.unset && f.given(c.name) {
+			return usagef(f.command, "--%s wants %s; leave it out for the default", c.name, c.want)
+		}
+	}
+	return nil
 }
 
 // groupARN returns the ARN of a target group that is named as in the configuration,
@@ -108,10 +135,42 @@ func awaitMirror(ctx context.Context, s *shell, conn *connection, e ec2, id stri
 		return nil // said when the counters are shown
 	}
 	inForce, err := reader.awaitSession(ctx, session, mirrorWait)
-	if err == nil && !inForce {
-		fmt.Fprintf(s.stderr, "session %s is made, and not in force after %s: is its device there? The server's log tells why\n", id, mirrorWait)
+	if err != nil || inForce {
+		return err
 	}
-	return err
+	why, err := whyNotInForce(ctx, e, reader, session)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(s.stderr, "session %s is made, and not in force after %s: %s\n", id, mirrorWait, why)
+	return nil
+}
+
+// whyNotInForce says what is known of a session that packets don't meet.
+func whyNotInForce(ctx context.Context, e ec2, reader metricsReader, session mirrorSession) (string, error) {
+	all, err := describeInterfaces(ctx, e)
+	if err != nil {
+		return "", err
+	}
+	n, ok := all.find(session.InterfaceID)
+	if !ok {
+		return fmt.Sprintf("its source %s is not there any more; it is mirrored when it comes back", session.InterfaceID), nil
+	}
+	if n.Status == statusAway {
+		return fmt.Sprintf("the device of its source %s is not there; it is mirrored when it comes", n.name()), nil
+	}
+	now, err := reader.read(ctx)
+	if err != nil {
+		return "", err
+	}
+	attached, told := now.attached[session.InterfaceID]
+	switch {
+	case !told:
+		return fmt.Sprintf("the host of its source %s has not said anything of it yet", n.name()), nil
+	case !attached:
+		return fmt.Sprintf("the device of its source %s has just gone, or takes no program: the server's log tells which", n.name()), nil
+	}
+	return fmt.Sprintf("packets of its source %s meet sessions, but not this one yet", n.name()), nil
 }
 
 // createMirror makes what the plan needs. When something fails, what was made

@@ -2,37 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 )
 
 func mirrorDelete(ctx context.Context, s *shell, args []string) error {
-	f := newFlags("sluice mirror delete", "SESSION", "Removes a session: from then on nothing is copied for it.")
-	var conn connection
-	allMade := f.Bool("all-made", false, "remove its filter and target too, if sluice mirror create made them and no other session has them")
-	conn.register(f)
-	operands, err := f.parse(s, args, 1, 1)
-	if err != nil {
-		return err
-	}
-	if err := conn.check(f); err != nil {
-		return err
-	}
-	c, err := conn.client(ctx, s)
-	if err != nil {
-		return err
-	}
-	gone, err := deleteMirror(ctx, ec2{c.config}, operands[0], *allMade)
-	if err != nil {
-		return err
-	}
-	if conn.json() {
-		return writeJSON(s.stdout, map[string]any{"Deleted": gone})
-	}
-	for _, id := range gone {
-		fmt.Fprintf(s.stdout, "%s is gone\n", id)
-	}
-	return nil
+	return deletion{
+		command: "sluice mirror delete", operands: "SESSION", about: "Removes a session: from then on nothing is copied for it.",
+		with: "all-made", withUsage: "remove its filter and target too, if sluice mirror create made them and no other session has them",
+		remove: func(ctx context.Context, c *apiClient, id string, allMade bool) (any, []string, error) {
+			gone, err := deleteMirror(ctx, ec2{c.config}, id, allMade)
+			return map[string]any{"Deleted": gone}, gone, err
+		},
+	}.run(ctx, s, args)
 }
 
 // deleteMirror removes a session, and what was made for it if that is asked for. It

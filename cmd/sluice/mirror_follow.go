@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"sluice"
 )
@@ -22,17 +25,21 @@ func (k *mirrorChecker) follow(ctx context.Context, p probe, device net.Interfac
 		return err
 	}
 	if !inForce {
-		k.say("copy", stepFailed, "the session is not in force at the source: the server's log tells why")
+		why, err := whyNotInForce(ctx, k.ec2, k.metrics, k.session)
+		if err != nil {
+			return err
+		}
+		k.say("copy", stepFailed, "the session is not in force: %s", why)
 		return nil
 	}
 	small, err := k.track(ctx, p.frame(device.HardwareAddr, 0))
 	if err != nil {
 		return err
 	}
-	if !k.sayCopy(small) {
+	if !k.sayLost(small) || !k.sayCopy(small) {
 		return nil
 	}
-	if err := k.sayWay(); err != nil {
+	if err := k.sayWay(small); err != nil {
 		return err
 	}
 	if !k.sayArrival(small) {
@@ -45,7 +52,9 @@ func (k *mirrorChecker) follow(ctx context.Context, p probe, device net.Interfac
 	if err != nil {
 		return err
 	}
-	k.saySize(large)
+	if k.sayLost(large) {
+		k.saySize(large, small.arrived)
+	}
 	return nil
 }
 
@@ -53,21 +62,17 @@ func (k *mirrorChecker) follow(ctx context.Context, p probe, device net.Interfac
 type trackedProbe struct {
 	sent    []byte
 	counted sluice.MirrorCounters // what the session counted meanwhile
-	arrived bool                  // at the target, where that can be watched
-	watched bool
-	carrier outerPacket // of the copy that arrived
-	inner   int         // bytes of the frame in it
+	arrived bool                  // at a receiver of this host
+	at      copyReceiver          // where it arrived
+	carrier outerPacket           // of the copy that arrived
+	inner   int                   // bytes of the frame in it
 	after   time.Duration
 	problem string // what an ICMP error said
+	unsent  string // why it could not be sent
+	lost    string // which receiver went away meanwhile
 }
 
-// targetHere tells whether the target is a device of this host.
-func (k *mirrorChecker) targetHere() (netns, device string, here bool) {
-	host, netns, device := k.target.place()
-	return netns, device, host == k.host && device != ""
-}
-
-// track sends a frame out of the source and watches the target and the counters.
+// track sends a frame out of the source and watches the receivers and the counters.
 func (k *mirrorChecker) track(ctx context.Context, sent []byte) (trackedProbe, error) {
 	t := trackedProbe{sent: sent}
 	_, netns, device := k.source.place()
@@ -76,14 +81,12 @@ func (k *mirrorChecker) track(ctx context.Context, sent []byte) (trackedProbe, e
 		return t, err
 	}
 	defer icmp.close()
-	var arrivals *packetWatch
-	if targetNetns, targetDevice, here := k.targetHere(); here {
-		if arrivals, err = watchPackets(targetNetns, targetDevice); err != nil {
-			return t, err
-		}
-		defer arrivals.close()
-		t.watched = true
+	arrivals, lost := k.watchReceivers()
+	if lost != "" {
+		t.lost = lost
+		return t, nil
 	}
+	defer arrivals.close()
 	before, err := k.counters(ctx)
 	if err != nil {
 		return t, err
@@ -91,40 +94,49 @@ func (k *mirrorChecker) track(ctx context.Context, sent []byte) (trackedProbe, e
 	// A first packet may wait for a neighbour's answer, or fall away over it.
 	for deadline := time.Now().Add(k.wait); ; {
 		if err := sendFrame(netns, device, sent); err != nil {
-			return t, err
+			t.unsent = err.Error()
+			return t, nil
 		}
 		sentAt := time.Now()
 		again := sentAt.Add(k.wait / probeTries)
-		if arrivals != nil {
-			if err := t.awaitArrival(arrivals, k.session.VNI, sentAt, again); err != nil {
-				return t, err
-			}
+		if err := t.awaitArrival(arrivals, k.session.VNI, sentAt, again); err != nil {
+			return t, err
 		}
 		settled, err := k.awaitCounters(ctx, &t, before.Egress, again)
 		if err != nil {
 			return t, err
 		}
-		if t.arrived || settled && !t.watched || time.Now().After(deadline) {
+		if t.arrived || t.lost != "" || settled && !k.allHere() || time.Now().After(deadline) {
 			break
 		}
 	}
 	// An error comes at once or, from neighbours that don't answer, after seconds.
 	until := time.Now().Add(50 * time.Millisecond)
-	if t.watched && !t.arrived {
+	if k.allHere() && !t.arrived {
 		until = time.Now().Add(500 * time.Millisecond)
 	}
-	return t, t.readErrors(icmp, k.isTarget, until)
+	return t, t.readErrors(icmp, k.isReceiver, until)
 }
 
-func (t *trackedProbe) awaitArrival(w *packetWatch, vni uint32, sentAt, deadline time.Time) error {
+// awaitArrival waits for the copy at all receivers that are watched.
+func (t *trackedProbe) awaitArrival(w *receiverWatch, vni uint32, sentAt, deadline time.Time) error {
+	if len(w.watches) == 0 {
+		return nil
+	}
 	buf := make([]byte, 1<<16)
 	for {
-		frame, err := w.next(buf, deadline)
+		frame, by, err := nextOf(w.watches, buf, deadline)
+		if errors.Is(err, unix.ENETDOWN) {
+			t.lost = w.receivers[slices.Index(w.watches, by)].name + " went down meanwhile"
+			return nil
+		}
 		if err != nil || frame == nil {
 			return err
 		}
 		if carrier, inner, ok := copyOf(frame, t.sent, vni); ok {
+			carrier.payload = nil // of the buffer
 			t.arrived, t.carrier, t.inner, t.after = true, carrier, len(inner), time.Since(sentAt)
+			t.at = w.receiverOf(by, carrier.destination)
 			return nil
 		}
 	}
@@ -156,24 +168,34 @@ func (k *mirrorChecker) awaitCounters(ctx context.Context, t *trackedProbe, befo
 	}
 }
 
-func (t *trackedProbe) readErrors(w *packetWatch, isTarget func(netip.Addr) bool, until time.Time) error {
+// readErrors looks for an ICMP error about the copy: one to the receiver that it went
+// to, where that is known.
+func (t *trackedProbe) readErrors(w *packetWatch, isReceiver func(netip.Addr) bool, until time.Time) error {
+	if t.arrived {
+		isReceiver = func(a netip.Addr) bool { return a == t.carrier.destination }
+	}
 	buf := make([]byte, 1<<16)
 	for {
 		frame, err := w.next(buf, until)
 		if err != nil || frame == nil {
 			return err
 		}
-		if problem, ok := icmpProblem(frame, isTarget); ok {
+		if problem, ok := icmpProblem(frame, isReceiver); ok {
 			t.problem = problem
 			return nil
 		}
 	}
 }
 
-// isTarget tells whether an address is the target's. Those of a group are not known
-// here.
-func (k *mirrorChecker) isTarget(a netip.Addr) bool {
-	return k.target.ID == "" || slices.Contains(k.target.addresses(), a)
+// sayLost tells of a probe that could not be followed; ok is that it could.
+func (k *mirrorChecker) sayLost(t trackedProbe) (ok bool) {
+	if t.unsent != "" {
+		k.say("copy", stepFailed, "%s", t.unsent)
+	}
+	if t.lost != "" {
+		k.say("arrival", stepFailed, "%s", t.lost)
+	}
+	return t.unsent == "" && t.lost == ""
 }
 
 // sayCopy tells what the program at the source did with the probe.
@@ -186,7 +208,7 @@ func (k *mirrorChecker) sayCopy(t trackedProbe) bool {
 	case c.Capped.Packets > 0:
 		k.say("copy", stepFailed, "not copied: the session is over its rate (tags %s, %s)", sluice.TagPacketsPerSecond, sluice.TagBytesPerSecond)
 	case c.NoRoute.Packets > 0:
-		k.say("route", stepFailed, "no way from %s to the target%s", k.source.name(), k.targetAddresses())
+		k.say("route", stepFailed, "no way from %s to the target,%s", k.source.name(), k.receiverAddresses())
 	case c.Errors.Packets > 0:
 		k.say("copy", stepFailed, "the copy could not be made: the server's log tells more")
 	case c.Matched.Packets > 0:
@@ -197,19 +219,19 @@ func (k *mirrorChecker) sayCopy(t trackedProbe) bool {
 	return false
 }
 
-func (k *mirrorChecker) targetAddresses() string {
+func (k *mirrorChecker) receiverAddresses() string {
 	text := ""
-	for _, a := range k.target.addresses() {
-		text += " " + a.String()
+	for _, r := range k.receivers {
+		text += addressList(r.addresses)
 	}
 	return text
 }
 
-// sayArrival tells whether the copy has come to the target.
+// sayArrival tells whether the copy has come to a receiver.
 func (k *mirrorChecker) sayArrival(t trackedProbe) bool {
 	switch {
 	case t.arrived:
-		k.say("arrival", stepOK, "at %s after %s, in VXLAN network %d from %s to %s", k.target.name(), t.after.Round(10*time.Microsecond), k.session.VNI, t.carrier.source, t.carrier.destination)
+		k.say("arrival", stepOK, "at %s after %s, in VXLAN network %d from %s to %s", t.at.name, t.after.Round(10*time.Microsecond), k.session.VNI, t.carrier.source, t.carrier.destination)
 		return true
 	case strings.HasSuffix(t.problem, portUnreachable):
 		k.say("port", stepFailed, "nothing listens on UDP port 4789: %s", t.problem)
@@ -217,42 +239,48 @@ func (k *mirrorChecker) sayArrival(t trackedProbe) bool {
 	case t.problem != "":
 		k.say("arrival", stepFailed, "%s", t.problem)
 		return false
-	case t.watched:
-		k.say("arrival", stepFailed, "handed to the network, and not seen at %s within %s; %s", k.target.name(), k.wait, countedText(t.counted))
+	case k.allHere():
+		k.say("arrival", stepFailed, "handed to the network, and not seen at %s within %s; %s", k.receiverNames(true), k.wait, countedText(t.counted))
 		return false
-	case k.target.ID == "":
-		k.say("arrival", stepUnknown, "the target is a group: sluice receive at its members tells")
-	default:
-		host, _, _ := k.target.place()
-		k.say("arrival", stepUnknown, "handed to the network; the target is on host %s, and sluice receive there tells", host)
 	}
+	if seen := k.receiverNames(true); seen != "" {
+		k.say("arrival", stepUnknown, "handed to the network, and not seen at %s: sluice receive at %s tells", seen, k.receiverNames(false))
+		return true
+	}
+	k.say("arrival", stepUnknown, "handed to the network; the target is on another host, and sluice receive there, at %s, tells", k.receiverNames(false))
 	return true
 }
 
-// sayPort tells whether somebody takes the copies.
+// sayPort tells whether somebody takes the copies. What the receiver's kernel answers
+// is more than what can be read of its sockets.
 func (k *mirrorChecker) sayPort(t trackedProbe) error {
-	netns, _, here := k.targetHere()
-	if !here {
+	if strings.HasSuffix(t.problem, portUnreachable) {
+		k.say("port", stepFailed, "nothing takes what comes to UDP port 4789: %s", t.problem)
+		return nil
+	}
+	if !t.arrived {
 		k.say("port", stepUnknown, "no \"port unreachable\" came back, which says little")
 		return nil
 	}
-	open, err := portOpen(netns)
+	to := t.carrier.destination
+	open, bound, err := portOpen(t.at.netns, to)
 	if err != nil {
 		return err
 	}
 	switch {
 	case open:
-		k.say("port", stepOK, "a socket is open on UDP port 4789")
-	case t.problem != "":
-		k.say("port", stepFailed, "nothing listens on UDP port 4789: %s", t.problem)
+		k.say("port", stepOK, "a socket of %s is open on UDP port 4789", t.at.name)
+	case len(bound) > 0:
+		k.say("port", stepFailed, "the copies go to %s, and UDP port 4789 is open for%s alone", to, addressList(bound))
 	default:
-		k.say("port", stepFailed, "nothing listens on UDP port 4789: sluice receive, or a VXLAN device, does")
+		k.say("port", stepFailed, "nothing listens on UDP port 4789 of %s: sluice receive, or a VXLAN device, does", t.at.name)
 	}
 	return nil
 }
 
-// saySize tells whether frames of full size arrive whole.
-func (k *mirrorChecker) saySize(t trackedProbe) {
+// saySize tells whether frames of full size arrive whole. watched is that the small
+// probe has arrived, in the same flow and so at the same receiver.
+func (k *mirrorChecker) saySize(t trackedProbe, watched bool) {
 	full := len(t.sent)
 	want := full
 	if l := k.session.PacketLength; l > 0 {
@@ -263,7 +291,7 @@ func (k *mirrorChecker) saySize(t trackedProbe) {
 		k.say("size", stepOK, "of a frame of %d bytes, the source's largest, %d arrive", full, t.inner)
 	case t.arrived:
 		k.say("size", stepFailed, "of a frame of %d bytes only %d arrive: the path to the target carries no more; raise its MTU by %d", full, t.inner, want-t.inner)
-	case t.watched:
+	case watched:
 		k.say("size", stepFailed, "a small frame arrives, one of %d bytes does not; %s%s", full, countedText(t.counted), prefixed("; ", t.problem))
 	case t.counted.Truncated.Packets > 0:
 		k.say("size", stepFailed, "a frame of %d bytes was cut: the path to the target carries no more", full)

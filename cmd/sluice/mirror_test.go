@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -130,111 +129,6 @@ func TestAFailedCreateLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-func TestAGroupOfReceiversIsATarget(t *testing.T) {
-	config := testLab(t)
-	f, err := os.OpenFile(config.ConfigFile(), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString("target_groups: [{name: sensors, members: [10.77.3.2]}]\n"); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	server := startTestServer(t, config)
-	defer server.stop(t)
-	l := mirrorLab{config, t}
-	session := l.create("--source", l.source(), "--target", "sensors")
-	if session.PacketLength != 8500 {
-		t.Errorf("made %+v", session)
-	}
-	if list := l.must("mirror", "list"); !strings.Contains(list, "sensors") {
-		t.Errorf("the list:\n%s", list)
-	}
-	steps, ok := l.check(session.ID)
-	if steps["copy"].Result != stepOK || steps["port"].Result != stepFailed || ok {
-		t.Errorf("nobody listens: %+v", steps)
-	}
-	listener, err := testnet.ListenPacket(l.Network.Sensor, "udp", "[::]:4789")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	if steps, ok := l.check(session.ID); !ok || steps["arrival"].Result != stepUnknown || steps["size"].Result != stepUnknown {
-		t.Errorf("somebody listens: %+v", steps)
-	}
-	if code, _, stderr := l.run("mirror", "create", "--source", l.source(), "--target", "nobody"); code != exitFailed || !strings.Contains(stderr, "no interface \"nobody\"") {
-		t.Errorf("exit %d, %s", code, stderr)
-	}
-}
-
-// check runs check and reads its JSON.
-func (l mirrorLab) check(session string) (steps map[string]checkStep, ok bool) {
-	l.t.Helper()
-	_, stdout, stderr := l.run("mirror", "check", session, "--output", "json", "--wait", "1s")
-	var out struct {
-		Steps []checkStep
-		OK    bool
-	}
-	if err := json.Unmarshal([]byte(stdout), &out); err != nil {
-		l.t.Fatalf("%v: %s%s", err, stdout, stderr)
-	}
-	steps = map[string]checkStep{}
-	for _, s := range out.Steps {
-		steps[s.Step] = s
-	}
-	return steps, out.OK
-}
-
-func TestCheckSaysWhereTheProbeIsLost(t *testing.T) {
-	l := startMirrorLab(t)
-	session := l.create("--source", l.source(), "--target", l.sensor())
-	expect := func(name, step, result, detail string) {
-		t.Helper()
-		steps, ok := l.check(session.ID)
-		s := steps[step]
-		if s.Result != result || !regexp.MustCompile(detail).MatchString(s.Detail) || ok != (result == stepOK) {
-			t.Errorf("%s: step %s is %+v; all: %+v", name, step, s, steps)
-		}
-	}
-	expect("nobody listens", "port", stepFailed, "nothing listens on UDP port 4789")
-
-	listener, err := testnet.ListenPacket(l.Network.Sensor, "udp", "[::]:4789")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	expect("all is well", "size", stepOK, `of a frame of 1514 bytes, the source's largest, 1514 arrive`)
-
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	// By itself a veth pair carries super-packets as they are.
-	for on, want := range map[bool]string{true: stepWarning, false: stepOK} {
-		must(testnet.SetOffload(l.Network.Gateway, "sensor0", on, testnet.TXChecksum))
-		if steps, ok := l.check(session.ID); steps["way"].Result != want || !ok {
-			t.Errorf("offloads of sensor0 on %v: %+v", on, steps)
-		}
-	}
-	must(testnet.SetOffload(l.Network.Gateway, "sensor0", false, testnet.TXChecksum))
-
-	must(testnet.SetMTU(l.Network.Gateway, "sensor0", 1500))
-	expect("a small MTU", "size", stepFailed, `of a frame of 1514 bytes only 1464 arrive`)
-	must(testnet.SetMTU(l.Network.Gateway, "sensor0", 9000))
-
-	must(testnet.SetLinkDown(l.Network.Gateway, "sensor0"))
-	expect("no route", "route", stepFailed, "no way from "+l.source())
-	must(testnet.SetLinkUp(l.Network.Gateway, "sensor0"))
-
-	before := l.create("--source", l.source(), "--target", l.sensor(), "--number", "5", "--match", "protocol=tcp")
-	session = l.create("--source", l.source(), "--target", l.sensor(), "--number", "9", "--match", "protocol=tcp")
-	expect("an earlier session", "filter", stepFailed, "is asked first and takes tcp")
-	l.must("mirror", "delete", before.ID)
-	expect("still the first session of all", "filter", stepFailed, "number 1, is asked first")
-}
-
 func mustConfig(t *testing.T, l labConfig) aws.Config {
 	t.Helper()
 	cfg, err := awsConfig(t.Context(), sharedFilesIn(l.StateDir()), "")
@@ -242,45 +136,6 @@ func mustConfig(t *testing.T, l labConfig) aws.Config {
 		t.Fatal(err)
 	}
 	return cfg
-}
-
-func TestCheckTellsOfSlicesAndDirections(t *testing.T) {
-	l := startMirrorLab(t)
-	listener, err := testnet.ListenPacket(l.Network.Sensor, "udp", "[::]:4789")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	for _, c := range []struct {
-		args                 []string
-		step, result, detail string
-	}{
-		{[]string{"--packet-length", "64"}, "size", stepOK, "of a frame of 1514 bytes, the source's largest, 64 arrive"},
-		{[]string{"--match", "direction=ingress,source=192.0.2.0/24"}, "filter", stepFailed, "no probe can be sent, and no packet was mirrored"},
-		{[]string{"--match", "source=fd77:9::/64,protocol=udp,destination-port=53,direction=egress"}, "filter", stepOK, `udp \[fd77:9::1\]:9 → \[2001:db8::1\]:53`},
-	} {
-		session := l.create(append([]string{"--source", l.source(), "--target", l.sensor()}, c.args...)...)
-		steps, _ := l.check(session.ID)
-		if s := steps[c.step]; s.Result != c.result || !regexp.MustCompile(c.detail).MatchString(s.Detail) {
-			t.Errorf("%q: step %s is %+v; all: %+v", c.args, c.step, s, steps)
-		}
-		l.must("mirror", "delete", session.ID, "--all-made")
-	}
-}
-
-func TestCheckPassesAFirewallOfTheSource(t *testing.T) {
-	l := startMirrorLab(t)
-	l.must("firewall", "create", "edge", "--subnet", "client")
-	listener, err := testnet.ListenPacket(l.Network.Sensor, "udp", "[::]:4789")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	session := l.create("--source", l.source(), "--target", l.sensor())
-	steps, ok := l.check(session.ID)
-	if !ok {
-		t.Errorf("%+v", steps)
-	}
 }
 
 // TestTheLabsSensorSeesFramesOfAWire lets TCP make super-packets, and looks whether

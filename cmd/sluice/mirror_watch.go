@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +20,10 @@ import (
 )
 
 // packetWatch is a packet socket on one device, or on all of a namespace.
-type packetWatch struct{ fd int }
+type packetWatch struct {
+	fd       int
+	incoming bool // leaves out what the devices send
+}
 
 // watchPackets opens a packet socket; device "" is all devices.
 func watchPackets(netns, device string) (*packetWatch, error) {
@@ -73,27 +78,55 @@ func (w *packetWatch) close() { unix.Close(w.fd) }
 
 // next returns the next frame before the deadline, cut to the buffer; nil after it.
 func (w *packetWatch) next(buf []byte, deadline time.Time) ([]byte, error) {
+	frame, _, err := nextOf([]*packetWatch{w}, buf, deadline)
+	return frame, err
+}
+
+// nextOf returns the next frame of several watches, and which of them has seen it. An
+// error of one of them comes with that watch.
+func nextOf(watches []*packetWatch, buf []byte, deadline time.Time) (frame []byte, by *packetWatch, err error) {
+	poll := make([]unix.PollFd, len(watches))
 	for {
 		left := time.Until(deadline)
 		if left <= 0 {
-			return nil, nil
+			return nil, nil, nil
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}}, int(left.Milliseconds())+1)
+		for i, w := range watches {
+			poll[i] = unix.PollFd{Fd: int32(w.fd), Events: unix.POLLIN}
+		}
+		n, err := unix.Poll(poll, int(left.Milliseconds())+1)
 		if err == unix.EINTR || err == nil && n == 0 {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("wait for a packet: %w", err)
+			return nil, nil, fmt.Errorf("wait for a packet: %w", err)
 		}
-		size, _, err := unix.Recvfrom(w.fd, buf, unix.MSG_DONTWAIT)
-		if err == unix.EAGAIN || err == unix.EINTR {
-			continue
+		for i, w := range watches {
+			if poll[i].Revents == 0 {
+				continue
+			}
+			frame, err := w.read(buf)
+			if frame != nil || err != nil {
+				return frame, w, err
+			}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read a packet: %w", err)
-		}
-		return buf[:size], nil
 	}
+}
+
+// read reads a frame that waits; nil when there is none.
+func (w *packetWatch) read(buf []byte) ([]byte, error) {
+	size, from, err := unix.Recvfrom(w.fd, buf, unix.MSG_DONTWAIT)
+	if err == unix.EAGAIN || err == unix.EINTR {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read a packet: %w", err)
+	}
+	link, ok := from.(*unix.SockaddrLinklayer)
+	if w.incoming && ok && link.Pkttype == unix.PACKET_OUTGOING {
+		return nil, nil
+	}
+	return buf[:size], nil
 }
 
 // outerPacket is what check looks at of a packet on the way.
@@ -152,8 +185,8 @@ func copyOf(frame, sent []byte, vni uint32) (p outerPacket, inner []byte, ok boo
 // portUnreachable is how a host says that nothing listens there.
 const portUnreachable = "port unreachable"
 
-// icmpProblem reads an ICMP error about a copy that went to one of the targets.
-func icmpProblem(frame []byte, isTarget func(netip.Addr) bool) (problem string, ok bool) {
+// icmpProblem reads an ICMP error about a copy that went to one of the receivers.
+func icmpProblem(frame []byte, isReceiver func(netip.Addr) bool) (problem string, ok bool) {
 	p, ok := parseOuter(frame)
 	if !ok || len(p.payload) < 8 {
 		return "", false
@@ -187,15 +220,17 @@ func icmpProblem(frame []byte, isTarget func(netip.Addr) bool) (problem string, 
 		return "", false
 	}
 	q, ok := parseOuter(append(quoted, p.payload[8:]...))
-	if !ok || q.protocol != sluice.ProtocolUDP || len(q.payload) < 4 || binary.BigEndian.Uint16(q.payload[2:]) != receive.Port || !isTarget(q.destination) {
+	if !ok || q.protocol != sluice.ProtocolUDP || len(q.payload) < 4 || binary.BigEndian.Uint16(q.payload[2:]) != receive.Port || !isReceiver(q.destination) {
 		return "", false
 	}
 	return fmt.Sprintf("%s says of the copy to %s: %s", p.source, q.destination, what), true
 }
 
-// portOpen tells whether a namespace has a UDP socket, or a VXLAN device, on the
-// port of VXLAN.
-func portOpen(netns string) (open bool, err error) {
+// portOpen tells whether a namespace has a UDP socket, that of a VXLAN device included,
+// that takes what comes to an address on the port of VXLAN. bound are the addresses of
+// those that take only what comes to others. Whether a socket of [::] leaves IPv4 out
+// can't be seen.
+func portOpen(netns string, destination netip.Addr) (open bool, bound []netip.Addr, err error) {
 	err = testnet.Do(netns, func() error {
 		for _, name := range []string{"udp", "udp6"} {
 			text, err := os.ReadFile("/proc/thread-self/net/" + name)
@@ -207,14 +242,46 @@ func portOpen(netns string) (open bool, err error) {
 			}
 			for line := range strings.Lines(string(text)) {
 				fields := strings.Fields(line)
-				if len(fields) > 1 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", receive.Port)) {
+				if len(fields) < 2 {
+					continue
+				}
+				local, ok := parseSocketAddress(fields[1])
+				if !ok || local.Port() != receive.Port {
+					continue
+				}
+				a := local.Addr()
+				if a.Unmap() == destination || a.IsUnspecified() && (a.Is6() || destination.Is4()) {
 					open = true
+				} else {
+					bound = append(bound, a.Unmap())
 				}
 			}
 		}
 		return nil
 	})
-	return open, err
+	return open, bound, err
+}
+
+// parseSocketAddress reads an address and a port of /proc/net/udp or udp6: hexadecimal,
+// the address in words of 32 bits of the machine's byte order.
+func parseSocketAddress(text string) (netip.AddrPort, bool) {
+	address, port, ok := strings.Cut(text, ":")
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	raw, err := hex.DecodeString(address)
+	if err != nil || len(raw)%4 != 0 {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i < len(raw); i += 4 {
+		binary.NativeEndian.PutUint32(raw[i:], binary.BigEndian.Uint32(raw[i:]))
+	}
+	a, ok := netip.AddrFromSlice(raw)
+	n, err := strconv.ParseUint(port, 16, 16)
+	if !ok || err != nil {
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(a, uint16(n)), true
 }
 
 // sendFrame sends a frame out of a device, past no part of it: the queueing and the

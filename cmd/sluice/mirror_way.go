@@ -9,13 +9,16 @@ import (
 
 // sayWay tells by which device the copies leave, and warns where a receiver gets other
 // frames behind it than there are on a wire, or where copies may be copied.
-func (k *mirrorChecker) sayWay() error {
-	targets := k.target.addresses()
-	if len(targets) == 0 {
-		return nil // a group: each flow has its own way
+func (k *mirrorChecker) sayWay(t trackedProbe) error {
+	target := t.carrier.destination
+	if !t.arrived {
+		if len(k.receivers) != 1 {
+			return nil // a group: each flow has its own way
+		}
+		target = k.receivers[0].addresses[0]
 	}
 	_, netns, device := k.source.place()
-	way, err := inventory.WayTo(netns, targets[0])
+	way, err := inventory.WayTo(netns, target)
 	if err != nil {
 		return err
 	}
@@ -24,7 +27,7 @@ func (k *mirrorChecker) sayWay() error {
 		return nil
 	}
 	// Copies over IPv6 are cut before they leave.
-	if targets[0].Is4() && slices.Contains([]string{"veth", "netkit"}, way.Kind) {
+	if target.Is4() && slices.Contains([]string{"veth", "netkit"}, way.Kind) {
 		finished, err := testnet.Offloaded(netns, way.Device, testnet.TXChecksum)
 		if err != nil {
 			return err

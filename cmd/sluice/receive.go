@@ -27,8 +27,8 @@ func receiveMirror(ctx context.Context, s *shell, args []string) error {
 	f.StringVar(&plan.listen, "listen", fmt.Sprintf("[::]:%d", receive.Port), "`ADDRESS:PORT` to listen on")
 	f.StringVar(&plan.netns, "netns", "", "listen, and make the tap, in a named network `NAMESPACE`")
 	f.StringVar(&plan.write, "write", "", "write pcapng to `FILE`; - is stdout, to pipe into tshark or tcpdump")
-	f.StringVar(&plan.rotate, "rotate", "", "begin a new file whenever one has reached a `SIZE` such as 100M")
-	f.IntVar(&plan.keep, "keep", 0, "with --rotate: keep only the newest `N` files")
+	f.StringVar(&plan.rotate, "rotate", "", "begin a new file whenever one has reached a `SIZE` such as 100M, behind those of earlier runs")
+	f.IntVar(&plan.keep, "keep", 0, "with --rotate: keep only the newest `N` files, those of earlier runs included")
 	f.IntVar(&plan.snap, "snap", 0, "write only the first `BYTES` of each frame (default all)")
 	f.StringVar(&plan.tap, "tap", "", "feed the frames to a tap device of this `NAME`, for Suricata or Zeek")
 	f.DurationVar(&plan.duration, "duration", 0, "end after a `TIME` such as 10s (default at ctrl-C)")
@@ -56,8 +56,10 @@ func (p *receivePlan) check(f *flags) (size int64, err error) {
 	if p.output != "table" && p.output != "json" {
 		return 0, usagef(f.command, "--output %q: want table or json", p.output)
 	}
-	if p.duration < 0 || p.keep < 0 || p.snap < 0 {
-		return 0, usagef(f.command, "--duration, --keep and --snap can't be negative")
+	for name, n := range map[string]int64{"duration": int64(p.duration), "keep": int64(p.keep), "snap": int64(p.snap)} {
+		if n <= 0 && f.given(name) {
+			return 0, usagef(f.command, "--%s wants more than 0", name)
+		}
 	}
 	if p.rotate == "" {
 		if p.keep > 0 {
@@ -92,67 +94,70 @@ func parseSize(text string) (int64, error) {
 }
 
 func (p *receivePlan) run(ctx context.Context, s *shell, size int64) (err error) {
-	var sinks []receive.Sink
-	switch p.write {
-	case "":
-	case "-":
-		if isTerminal(s.stdout) {
-			return errors.New("a capture is no text for a terminal: pipe it into tshark or tcpdump, or give --write FILE")
-		}
-		sinks = append(sinks, receive.NewPcapngWriter(s.stdout, p.snap))
-	default:
-		files := &receive.Files{Path: p.write, Size: size, Keep: p.keep, Snap: p.snap}
-		if err := files.Open(); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, files.Close()) }()
-		sinks = append(sinks, files)
+	if p.write == "-" && isTerminal(s.stdout) {
+		return errors.New("a capture is no text for a terminal: pipe it into tshark or tcpdump, or give --write FILE")
 	}
 	var tap *receive.Tap
 	var receiver *receive.Receiver
 	err = testnet.Do(p.netns, func() (err error) {
-		if p.tap != "" {
-			if tap, err = receive.OpenTap(p.tap); err != nil {
-				return err
-			}
-			sinks = append(sinks, tap)
+		if receiver, err = receive.Listen(ctx, p.listen); err != nil || p.tap == "" {
+			return err
 		}
-		receiver, err = receive.Listen(ctx, p.listen, sinks...)
+		tap, err = receive.OpenTap(p.tap)
 		return err
 	})
+	if receiver != nil {
+		defer func() { err = errors.Join(err, receiver.Close()) }()
+	}
 	if tap != nil {
 		defer func() { err = errors.Join(err, tap.Close()) }()
 	}
 	if err != nil {
 		return err
 	}
-	if p.write == "-" { // so that its reader knows at once what it reads
-		if err := sinks[0].Flush(); err != nil {
+	// The file comes last: one that is there is written over, and nothing that can be
+	// refused may do that.
+	switch p.write {
+	case "":
+	case "-":
+		w := receive.NewPcapngWriter(s.stdout, p.snap)
+		if err := w.Flush(); err != nil { // so that its reader knows at once what it reads
 			return err
 		}
+		receiver.AddSinks(w)
+	default:
+		files := &receive.Files{Path: p.write, Size: size, Keep: p.keep, Snap: p.snap}
+		defer func() { err = errors.Join(err, files.Close()) }()
+		if err := files.Open(); err != nil {
+			return err
+		}
+		receiver.AddSinks(files)
+	}
+	if tap != nil {
+		receiver.AddSinks(tap)
 	}
 	return p.receive(ctx, s, receiver, tap)
 }
 
-// receive runs the receiver with a live summary beside it.
+// receive runs the receiver with a live summary beside it. What was received is summed
+// up also when it ends with an error, such as a full disk.
 func (p *receivePlan) receive(ctx context.Context, s *shell, r *receive.Receiver, tap *receive.Tap) error {
 	fmt.Fprintf(s.stderr, "listening on %s\n", r.Address())
 	live := startSummary(s.stderr, r)
 	err := r.Run(ctx)
 	live.done()
 	counts, countErr := r.Counts()
-	if err = errors.Join(err, countErr); err != nil {
-		return err
+	summary := receivedSummary{Counts: counts}
+	if tap != nil {
+		summary.tap, summary.tapDrops = tap.Name, tap.Drops()
 	}
 	var w io.Writer = s.stdout
 	if p.write == "-" {
 		w = s.stderr
 	}
+	write := summary.write
 	if p.output == "json" {
-		return writeJSON(w, summaryJSON(counts))
+		write = func(w io.Writer) error { return writeJSON(w, summary.json()) }
 	}
-	if tap != nil && tap.Drops() > 0 {
-		fmt.Fprintf(s.stderr, "%s not taken by tap %s: it was down\n", count(int64(tap.Drops()), "frame"), tap.Name)
-	}
-	return writeSummary(w, counts, nil, 0)
+	return errors.Join(err, countErr, write(w))
 }

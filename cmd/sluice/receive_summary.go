@@ -128,6 +128,22 @@ func losses(c receive.Counts) []string {
 	return lines
 }
 
+// receivedSummary is what receive sums up at its end.
+type receivedSummary struct {
+	receive.Counts
+	tap      string // name of the device; "" where there is none
+	tapDrops uint64 // frames that it did not take
+}
+
+// write writes the summary as a table.
+func (r receivedSummary) write(w io.Writer) error {
+	if err := writeSummary(w, r.Counts, nil, 0); err != nil || r.tapDrops == 0 {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%s not taken by tap %s: it was down\n", count(int64(r.tapDrops), "frame"), r.tap)
+	return err
+}
+
 // receivedNetwork is a network of the summary in JSON.
 type receivedNetwork struct {
 	VirtualNetworkID uint32 `json:"VirtualNetworkId"`
@@ -138,14 +154,30 @@ type receivedNetwork struct {
 	First, Last      time.Time
 }
 
-func summaryJSON(c receive.Counts) any {
+// receivedTap is the tap device of the summary in JSON.
+type receivedTap struct {
+	Name    string
+	Dropped uint64 // frames that it did not take: it was down
+}
+
+// json is the summary for scripts.
+func (r receivedSummary) json() any {
 	networks := []receivedNetwork{}
-	for _, n := range c.Networks {
+	for _, n := range r.Networks {
 		networks = append(networks, receivedNetwork{n.VNI, n.Packets, n.Bytes, n.Cut, n.Uncut, n.From.Addr().String(), n.First, n.Last})
 	}
 	refused := map[string]uint64{}
-	for f, n := range c.Faults {
+	for f, n := range r.Faults {
 		refused[f.String()] = n
 	}
-	return map[string]any{"Networks": networks, "Dropped": c.Dropped, "Refused": refused}
+	var tap *receivedTap
+	if r.tap != "" {
+		tap = &receivedTap{r.tap, r.tapDrops}
+	}
+	return struct {
+		Dropped  uint64
+		Networks []receivedNetwork
+		Refused  map[string]uint64
+		Tap      *receivedTap `json:",omitempty"`
+	}{r.Dropped, networks, refused, tap}
 }

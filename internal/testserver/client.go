@@ -11,6 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	nfw "github.com/aws/aws-sdk-go-v2/service/networkfirewall"
 	"github.com/aws/aws-sdk-go-v2/service/networkfirewall/types"
+
+	"sluice/internal/sdkhttp"
 )
 
 // Environ is the environment of a stock client: the caller's own, without any AWS
@@ -33,7 +35,7 @@ func (s *Server) AWSConfig(ctx context.Context) (aws.Config, error) {
 	if err != nil {
 		return cfg, fmt.Errorf("load client configuration: %w", err)
 	}
-	cfg.HTTPClient = bufferedTransport{}
+	cfg.HTTPClient = sdkhttp.Client{}
 	return cfg, nil
 }
 

@@ -1,10 +1,12 @@
 """A client that speaks to the Automation API exactly as CloudShellAPISession does.
 
 It exists so that scripts written for CloudShell run in tests where its own package
-can't be installed. It keeps that one's habits, the bad ones too: children of request
+can't be installed. Only the default port is another where the environment names one:
+scripts that name none run against a server of a test. It keeps that one's habits, the bad ones too: children of request
 objects in alphabetical order, numbers in them without an element of their own, list
 items without attributes dropped, raw bytes where an answer has no known class.
 """
+import os
 import re
 import socket
 import urllib.request
@@ -133,7 +135,7 @@ class _Answer(object):
 
 class CloudShellAPISession(object):
     def __init__(self, host, username="", password="", domain="", timezone="UTC", datetimeformat="MM/dd/yyyy HH:mm",
-                 token_id="", port=8029, uri="/ResourceManagerApiService/", cloudshell_api_scheme="http"):
+                 token_id="", port=os.environ.get("CLOUDSHELL_PORT", 8029), uri="/ResourceManagerApiService/", cloudshell_api_scheme="http"):
         self.host, self.port = host, str(port)
         self.url = "%s://%s:%s%s" % (cloudshell_api_scheme, host, port, uri)
         self.headers = {"Content-Type": "text/xml", "Accept": "*/*", "ClientTimeZoneId": timezone, "DateTimeFormat": datetimeformat}
