@@ -23,8 +23,8 @@ import (
 const (
 	mirrorRounds = 9
 	mirrorWindow = 600 * time.Millisecond
-	idleRounds   = 14
-	idleWindow   = time.Second
+	idleRounds   = 48
+	idleWindow   = 400 * time.Millisecond
 	mirrorSettle = 300 * time.Millisecond // after a change, for the server, the kernel and TCP to be done with it
 )
 
