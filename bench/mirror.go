@@ -22,6 +22,7 @@ import (
 // whatever else the machine does meets them alike.
 const (
 	mirrorRounds = 9
+	sliceRounds  = 15
 	mirrorWindow = 600 * time.Millisecond
 	idleRounds   = 48
 	idleWindow   = 400 * time.Millisecond
@@ -97,7 +98,13 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	sliced := &way{name: "slices", begin: m.session(sliceLength, &m.everything), count: m.atSensor}
 	segment := &way{name: "copy and segment, to nowhere", begin: m.segmented, count: m.atSegments}
 	path := &way{name: "copy, segment, tc mirred into a VXLAN device", begin: m.segmentedVXLAN, count: m.atSensor}
-	if err := m.race(ctx, runtime.NumCPU(), mirrorRounds, mirrorWindow, plain, whole, tc, sliced, segment, path); err != nil {
+	truncated := &way{name: "truncated", begin: m.narrowed(whole.begin), count: m.atSensor}
+	fragments := &way{name: "tc mirred into a VXLAN device, which fragments", begin: m.narrowed(tc.begin), count: m.atSensor}
+	slow := *sliced // beside what is not mirrored
+	if err := m.race(ctx, runtime.NumCPU(), mirrorRounds, mirrorWindow, plain, whole, tc, truncated, fragments, &slow); err != nil {
+		return nil, err
+	}
+	if err := m.race(ctx, runtime.NumCPU(), sliceRounds, mirrorWindow, segment, sliced, path); err != nil {
 		return nil, err
 	}
 	// A small difference takes many turns, each right after the other.
@@ -105,11 +112,11 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 		return nil, err
 	}
 	one, onePath := *sliced, *path
-	one.copies, onePath.copies = nil, nil
+	one.rates, one.copies, onePath.rates, onePath.copies = nil, nil, nil, nil
 	if err := m.race(ctx, 1, mirrorRounds, mirrorWindow, &one, &onePath); err != nil {
 		return nil, err
 	}
-	for _, w := range []*way{whole, tc, sliced, segment, path} {
+	for _, w := range []*way{whole, tc, sliced, segment, path, truncated} {
 		if middle(w.copies) == 0 {
 			return nil, fmt.Errorf("mirror: %s made no copies", w.name)
 		}
@@ -122,7 +129,9 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 		paired("slices of 128 bytes", "copies/s", sliced.copies, path.copies, path.name, 1.5),
 		paired("slices of 128 bytes", "copies/s", sliced.copies, segment.copies, segment.name, 0),
 		paired("slices of 128 bytes, one stream", "copies/s", one.copies, onePath.copies, path.name, 0),
-		paired("TCP, sliced to 128 bytes", "Gbit/s", sliced.rates, plain.rates, plain.name, 0),
+		paired("TCP, copies truncated to a path of 1500 bytes", "Gbit/s", truncated.rates, plain.rates, plain.name, 0),
+		paired("TCP, copies truncated to a path of 1500 bytes", "Gbit/s", truncated.rates, fragments.rates, fragments.name, 0),
+		paired("TCP, sliced to 128 bytes", "Gbit/s", slow.rates, plain.rates, plain.name, 0),
 	}, nil
 }
 

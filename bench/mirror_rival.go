@@ -62,6 +62,22 @@ func copyTo(device string) []string {
 	}
 }
 
+// narrowed lets a way begin with a path to the sensor that is as narrow as that of the
+// traffic, so that no whole frame fits it in an envelope.
+func (m *mirrored) narrowed(begin func(context.Context) (func() error, error)) func(context.Context) (func() error, error) {
+	return func(ctx context.Context) (func() error, error) {
+		if err := m.inGateway("ip link set sensor0 mtu 1500"); err != nil {
+			return nil, err
+		}
+		widen := func() error { return m.inGateway("ip link set sensor0 mtu 9000") }
+		end, err := begin(ctx)
+		if err != nil {
+			return nil, errors.Join(err, widen())
+		}
+		return func() error { return errors.Join(end(), widen()) }, nil
+	}
+}
+
 // mirred copies with what every Linux has: tc's mirred action into a VXLAN device.
 func (m *mirrored) mirred(context.Context) (func() error, error) {
 	return m.tc("mirror0", m.intoVXLAN(), copyTo("mirror0"))

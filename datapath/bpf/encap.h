@@ -231,6 +231,15 @@ static __always_inline __u16 fold(__u64 sum)
 	return ~sum;
 }
 
+/* sum_words adds up an IPv4 header without options, as fold wants it. */
+static __always_inline __u64 sum_words(const struct iphdr *h)
+{
+	__u32 w[sizeof(*h) / 4];
+
+	__builtin_memcpy(w, h, sizeof(*h));
+	return (__u64)w[0] + w[1] + w[2] + w[3] + w[4];
+}
+
 /* wrap4 writes the outer headers as AWS does: time to live 255, no type of service, no
  * identification, no UDP checksum (RFC 7348 §5 allows that). Without an identification
  * fragments can't be told apart (RFC 6864 §4), so nobody may make any. The frame's
@@ -257,7 +266,7 @@ static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, co
 
 	__builtin_memcpy(o.ethernet.h_dest, p->way.dmac, ETH_ALEN);
 	__builtin_memcpy(o.ethernet.h_source, p->way.smac, ETH_ALEN);
-	o.ip.check = fold(bpf_csum_diff(NULL, 0, (__be32 *)&o.ip, sizeof(o.ip), 0));
+	o.ip.check = fold(sum_words(&o.ip));
 	if (!with_inner)
 		return bpf_skb_store_bytes(skb, 0, &o.ethernet, offsetof(struct outer4, inner) - 2, 0);
 	__builtin_memcpy(o.inner, c->ethernet, ETH_HLEN);
