@@ -1,8 +1,11 @@
 package cloudshell
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -44,6 +47,37 @@ func TestAnswersNobodyReadsEnd(t *testing.T) {
 	case <-ended:
 	case <-ctx.Done():
 		t.Error("the connection is still there")
+	}
+}
+
+// TestSlowBodiesOfStrangersEnd soon; those of who has logged on may take longer.
+func TestSlowBodiesOfStrangersEnd(t *testing.T) {
+	d := testDoor(t, &fakeBackend{})
+	d.patience = 50 * time.Millisecond
+	s := httptest.NewServer(d.AutomationHandler())
+	defer s.Close()
+	for token, want := range map[string]string{"": "can&#39;t be read", d.testToken(): `Success="true"`} {
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		body := whenBody
+		fmt.Fprintf(c, "POST %sGetServerDateAndTime HTTP/1.1\r\nHost: x\r\nAuthorization: Token=%s\r\nContent-Length: %d\r\n\r\n%s",
+			automationPath, token, len(body), body[:5])
+		if token != "" {
+			time.Sleep(4 * d.patience)
+			io.WriteString(c, body[5:])
+		}
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatalf("token %q: %v", token, err)
+		}
+		text, err := io.ReadAll(r.Body)
+		if err != nil || !strings.Contains(string(text), want) {
+			t.Errorf("token %q: %s, %v", token, text, err)
+		}
 	}
 }
 

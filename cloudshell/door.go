@@ -52,7 +52,8 @@ type Door struct {
 	logons   logons
 	flights  flights
 
-	answerTimeout time.Duration // AnswerTimeout but in tests
+	// But in tests AnswerTimeout and anonymousPatience.
+	answerTimeout, patience time.Duration
 }
 
 // New makes the door. Close waits for what it has begun.
@@ -60,7 +61,7 @@ func New(o Options) (*Door, error) {
 	if o.MaxBody == 0 {
 		o.MaxBody = DefaultMaxBody
 	}
-	d := &Door{Options: o, answerTimeout: AnswerTimeout, users: map[string]User{}, logons: newLogons()}
+	d := &Door{Options: o, answerTimeout: AnswerTimeout, patience: anonymousPatience, users: map[string]User{}, logons: newLogons()}
 	// As dear as the dearest, so that time doesn't tell who there is.
 	cost := bcrypt.MinCost
 	for _, u := range o.Users {

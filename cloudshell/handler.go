@@ -34,6 +34,10 @@ const (
 // log-on is no larger.
 const maxAnonymousBody = 64 << 10
 
+// anonymousPatience is how long the body of such a request may take: a place at the door
+// is not to be had for nothing.
+const anonymousPatience = 5 * time.Second
+
 // The paths of operations: of the Automation API, and of the REST variant, whose
 // clients send two slashes.
 const (
@@ -120,12 +124,12 @@ func webOperationOf(path string) (string, bool) {
 func (d *Door) serve(w http.ResponseWriter, r *http.Request, name string, known bool, token string, decode func(*call, []byte) error) {
 	started := d.Clock()
 	c := &call{operation: name, token: token, dates: datesOf(r.Header), address: clientAddress(r)}
-	limit := d.MaxBody
+	limit, patience := d.MaxBody, time.Duration(0)
 	_, authorized := d.tokens.user(token, started)
 	if !authorized {
-		limit = min(limit, maxAnonymousBody)
+		limit, patience = min(limit, maxAnonymousBody), d.patience
 	}
-	body, err := readBody(w, r, limit, d.MaxBody)
+	body, err := readBody(w, r, limit, d.MaxBody, patience)
 	switch {
 	case errors.Is(err, errLargeBody) && !authorized && wantsToken(name):
 		err = unauthorized() // clients with a stale token log on again
@@ -177,7 +181,7 @@ func (d *Door) serveLogin(w http.ResponseWriter, r *http.Request) {
 		d.observe(c, f, started)
 		d.logWrite(d.write(w, http.StatusUnauthorized, "text/plain; charset=utf-8", f.message))
 	}
-	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody), d.MaxBody)
+	body, err := readBody(w, r, min(d.MaxBody, maxAnonymousBody), d.MaxBody, d.patience)
 	if err == nil && r.Method != http.MethodPut && r.Method != http.MethodPost {
 		err = faultf(control.SandboxErrorGeneral, "Log on with PUT")
 	}
@@ -222,10 +226,23 @@ func (d *Door) logWrite(err error) {
 var errLargeBody = errors.New("the body is too large")
 
 // readBody reads a body of at most limit bytes. What is longer is passed over, up to
-// the largest that anybody may send: clients read no answer while they send.
-func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64) ([]byte, error) {
+// the largest that anybody may send: clients read no answer while they send. It takes as
+// long as patience says, or, where that is 0, as the server's time-outs allow.
+func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64, patience time.Duration) (body []byte, err error) {
+	if patience > 0 {
+		// A body that is late is not waited for by the server either, so the time-out is
+		// taken back only behind one that is whole.
+		if err := setReadDeadline(w, time.Now().Add(patience)); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err == nil {
+				err = setReadDeadline(w, time.Time{})
+			}
+		}()
+	}
 	from := http.MaxBytesReader(w, r.Body, max(limit, largest))
-	body, err := io.ReadAll(io.LimitReader(from, limit+1))
+	body, err = io.ReadAll(io.LimitReader(from, limit+1))
 	long := int64(len(body)) > limit
 	if long {
 		_, err = io.Copy(io.Discard, from)
@@ -238,6 +255,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit, largest int64) ([]b
 		return nil, faultf(control.SandboxErrorGeneral, "The body can't be read: %s", err)
 	}
 	return body, nil
+}
+
+func setReadDeadline(w http.ResponseWriter, t time.Time) error {
+	if err := http.NewResponseController(w).SetReadDeadline(t); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return fmt.Errorf("bound time of body: %w", err)
+	}
+	return nil
 }
 
 // write sends an answer whole. Clients are told its length, and nothing is cached.

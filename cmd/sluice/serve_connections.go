@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -75,7 +76,7 @@ type connections struct {
 type servedConn struct {
 	net.Conn
 	of      *connections
-	address string // "" is this host
+	address string // as network says it; "" is this host
 	state   http.ConnState
 	since   time.Time
 	ended   bool
@@ -86,7 +87,7 @@ type servedConn struct {
 func (c *connections) admit(conn net.Conn) *servedConn {
 	n := &servedConn{Conn: conn, of: c, state: http.StateNew}
 	if a, ok := conn.RemoteAddr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		n.address = a.IP.String()
+		n.address = network(a.AddrPort().Addr())
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,6 +109,17 @@ func (c *connections) admit(conn net.Conn) *servedConn {
 	n.since = c.now()
 	c.open[n] = true
 	return n
+}
+
+// network is what counts as one address: of IPv6 the part that a host doesn't choose by
+// itself.
+func network(a netip.Addr) string {
+	a = a.Unmap()
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(a.WithZone(""), bits).Masked().String()
 }
 
 func (c *connections) from(address string) int {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -159,6 +160,14 @@ func TestOneAddressLeavesRoomForOthers(t *testing.T) {
 	}
 	if admit("192.0.2.2") == nil {
 		t.Error("another address was refused")
+	}
+	for _, same := range [][2]string{{"2001:db8::1", "2001:db8::ffff:2"}, {"192.0.2.1", "::ffff:192.0.2.1"}} {
+		if a, b := network(netip.MustParseAddr(same[0])), network(netip.MustParseAddr(same[1])); a != b {
+			t.Errorf("%v count as %s and %s", same, a, b)
+		}
+	}
+	if network(netip.MustParseAddr("2001:db8::1")) == network(netip.MustParseAddr("2001:db8:0:1::1")) {
+		t.Error("two networks count as one")
 	}
 	for range maxConnections - maxConnectionsFrom - 1 {
 		if admit("127.0.0.1") == nil {
