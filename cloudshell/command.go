@@ -84,7 +84,8 @@ func (d *Door) prepare(ctx context.Context, c *call) (prepared, error) {
 // launch begins a prepared command. Where output is wanted, what it ends with goes to
 // the output of the sandbox.
 func (d *Door) launch(ctx context.Context, c *call, p prepared, id string, output bool) (*flight, error) {
-	return d.flights.start(ctx, c.user.Name, c.key, p.sandboxID, id, func(ctx context.Context) (string, error) {
+	e := errand{user: c.user.Name, token: c.token, key: c.key, sandboxID: p.sandboxID, id: id}
+	return d.flights.start(ctx, e, func(ctx context.Context) (string, error) {
 		text, err := p.command.run(ctx, d, c.user, p.sandboxID, p.request)
 		message := p.command.name + ": " + text
 		if err != nil {

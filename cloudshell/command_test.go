@@ -16,6 +16,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func executeBody(operation, request string, output bool) string {
@@ -230,30 +232,70 @@ func TestAClientThatHangsUpHasItsAnswer(t *testing.T) {
 	}
 }
 
-// TestAnOutcomeNobodyWasToldIsForgotten when another command begins in the sandbox: a
-// removal that is repeated after another creation has something new to remove.
+// TestAnOutcomeNobodyWasToldIsForgotten when another command of the same token begins in
+// the sandbox: a removal that is repeated after another creation has something new to
+// remove. What others do there makes no repetition run again.
 func TestAnOutcomeNobodyWasToldIsForgotten(t *testing.T) {
 	ran := map[string]int{}
 	var f flights
 	// Nobody is told: forget is not called.
-	fly := func(command, sandbox string) {
+	fly := func(command, sandbox, token string) {
 		t.Helper()
-		key := command + " " + sandbox
-		one, err := f.start(t.Context(), "dana", key, sandbox, "", func(context.Context) (string, error) { ran[key]++; return "", nil })
+		key := command + " " + sandbox + " " + token
+		one, err := f.start(t.Context(), errand{user: "dana", token: token, key: key, sandboxID: sandbox}, func(context.Context) (string, error) { ran[key]++; return "", nil })
 		if err != nil {
 			t.Fatal(err)
 		}
 		<-one.done
 	}
-	for _, c := range [][2]string{
-		{"remove", "a"}, {"remove", "a"}, // shared: the caller never heard of the first
-		{"create", "b"}, {"remove", "a"}, // another sandbox changes nothing
-		{"create", "a"}, {"remove", "a"}, // here the kept outcome is no longer true
+	for _, c := range [][3]string{
+		{"remove", "a", "1"}, {"remove", "a", "1"}, // shared: the caller never heard of the first
+		{"create", "b", "1"}, {"remove", "a", "1"}, // another sandbox changes nothing
+		{"create", "a", "2"}, {"remove", "a", "1"}, // nor does another script
+		{"create", "a", "1"}, {"remove", "a", "1"}, // here the kept outcome is no longer true
 	} {
-		fly(c[0], c[1])
+		fly(c[0], c[1], c[2])
 	}
-	if ran["remove a"] != 2 || ran["create a"] != 1 {
-		t.Errorf("ran %v", ran)
+	want := map[string]int{"remove a 1": 2, "create b 1": 1, "create a 2": 1, "create a 1": 1}
+	if diff := cmp.Diff(want, ran); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestACommandThatIsRefusedForgetsNoOutcome of those that nobody was told.
+func TestACommandThatIsRefusedForgetsNoOutcome(t *testing.T) {
+	for limit, busy := range map[int]func(k int) string{
+		maxRunningOf: func(int) string { return "dana" },
+		maxRunning:   func(k int) string { return string(rune('a' + k)) },
+	} {
+		var f flights
+		ran := 0
+		create := func() {
+			t.Helper()
+			one, err := f.start(t.Context(), errand{user: "dana", token: "1", key: "create", sandboxID: "a"}, func(context.Context) (string, error) { ran++; return "", nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-one.done
+		}
+		create()
+		release := make(chan struct{})
+		for k := range limit {
+			if _, err := f.start(t.Context(), errand{user: busy(k), key: string(rune('a' + k)), sandboxID: "b"}, func(context.Context) (string, error) { <-release; return "", nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := f.start(t.Context(), errand{user: "dana", token: "1", key: "remove", sandboxID: "a"}, nil); err == nil {
+			t.Errorf("with %d commands another one has begun", limit)
+		}
+		create()
+		close(release)
+		if err := f.wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ran != 1 {
+			t.Errorf("the creation ran %d times beside %d commands", ran, limit)
+		}
 	}
 }
 
@@ -265,7 +307,7 @@ func TestAnOutcomeNobodyWasToldIsKeptForTheRepetition(t *testing.T) {
 		for _, wait := range []time.Duration{0, 3 * time.Second, undelivered} {
 			time.Sleep(wait)
 			synctest.Wait()
-			one, err := f.start(t.Context(), "dana", "create", "a", "", func(context.Context) (string, error) { ran++; return "", nil })
+			one, err := f.start(t.Context(), errand{user: "dana", key: "create", sandboxID: "a"}, func(context.Context) (string, error) { ran++; return "", nil })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,18 +354,18 @@ func TestTooManyCommandsAreRefused(t *testing.T) {
 	release := make(chan struct{})
 	wait := func(context.Context) (string, error) { <-release; return "", nil }
 	for k := range maxRunning {
-		if _, err := f.start(t.Context(), string(rune('a'+k)), string(rune('a'+k)), "", "", wait); err != nil {
+		if _, err := f.start(t.Context(), errand{user: string(rune('a' + k)), key: string(rune('a' + k))}, wait); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.start(t.Context(), "dana", "one more", "", "", wait); err == nil {
+	if _, err := f.start(t.Context(), errand{user: "dana", key: "one more"}, wait); err == nil {
 		t.Error("started one more")
 	}
 	close(release)
 	if err := f.wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.start(t.Context(), "dana", "one more", "", "", wait); err != nil {
+	if _, err := f.start(t.Context(), errand{user: "dana", key: "one more"}, wait); err != nil {
 		t.Error(err)
 	}
 }
@@ -334,7 +376,7 @@ func TestTheCommandsOfOneUserLeaveRoomForOthers(t *testing.T) {
 	release := make(chan struct{})
 	wait := func(context.Context) (string, error) { <-release; return "", nil }
 	start := func(user, key string) error {
-		_, err := f.start(t.Context(), user, key, "", "", wait)
+		_, err := f.start(t.Context(), errand{user: user, key: key}, wait)
 		return err
 	}
 	for k := range maxRunningOf {

@@ -26,7 +26,8 @@ const (
 // flights are the commands that run. One that is asked for again, byte for byte with
 // the same token, while it runs or before anybody was told how it ended, is not run
 // again. An outcome that nobody was told is kept for a moment, and no longer than until
-// another command begins in the same sandbox: then it may not be true any more.
+// another command of the same token begins in the same sandbox: then its caller goes on,
+// and it may not be true any more. Commands of others say nothing about the caller.
 type flights struct {
 	mu      sync.Mutex
 	byKey   map[string]*flight // that an equal request joins
@@ -35,50 +36,59 @@ type flights struct {
 	wg      sync.WaitGroup
 }
 
-// flight is a command, running or ended.
-type flight struct {
-	id        string
+// errand says whose command it is, and where it runs.
+type errand struct {
+	user      string
+	token     string // of the log-on that sent it
+	key       string // of the request; an equal one has the same
 	sandboxID string
-	done      chan struct{}
-	text      string // the output; after done
-	err       error
-	ended     bool // guarded by flights.mu
-	callers   int  // that start gave it to; guarded by flights.mu
+	id        string // that the caller is told of; "": of none
 }
 
-// start runs a user's command of a sandbox to its end, whatever happens to ctx, or finds
-// the flight that does so already.
-func (f *flights) start(ctx context.Context, user, key, sandboxID, id string, run func(context.Context) (string, error)) (*flight, error) {
+// flight is a command, running or ended.
+type flight struct {
+	errand
+	done    chan struct{}
+	text    string // the output; after done
+	err     error
+	ended   bool // guarded by flights.mu
+	callers int  // that start gave it to; guarded by flights.mu
+}
+
+// start runs a command to its end, whatever happens to ctx, or finds the flight that does
+// so already.
+func (f *flights) start(ctx context.Context, e errand, run func(context.Context) (string, error)) (*flight, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if same, ok := f.byKey[key]; ok {
+	if same, ok := f.byKey[e.key]; ok {
 		same.callers++
 		return same, nil
-	}
-	for other, kept := range f.byKey {
-		if kept.ended && kept.sandboxID == sandboxID {
-			delete(f.byKey, other)
-		}
 	}
 	if f.running >= maxRunning {
 		return nil, faultf(control.SandboxErrorGeneral, "%d commands are running; try again later", maxRunning)
 	}
-	user = strings.ToLower(user)
+	user := strings.ToLower(e.user)
 	if f.byUser[user] >= maxRunningOf {
 		return nil, faultf(control.SandboxErrorGeneral, "%d commands of user '%s' are running; try again later", maxRunningOf, user)
+	}
+	// Only now: a command that is refused changes nothing.
+	for other, kept := range f.byKey {
+		if kept.ended && kept.token == e.token && kept.sandboxID == e.sandboxID {
+			delete(f.byKey, other)
+		}
 	}
 	if f.byKey == nil {
 		f.byKey, f.byUser = map[string]*flight{}, map[string]int{}
 	}
-	one := &flight{id: id, sandboxID: sandboxID, done: make(chan struct{}), callers: 1}
-	f.byKey[key] = one
+	one := &flight{errand: e, done: make(chan struct{}), callers: 1}
+	f.byKey[e.key] = one
 	f.running++
 	f.byUser[user]++
 	f.wg.Go(func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commandTimeout)
 		defer cancel()
 		one.text, one.err = guarded(ctx, run)
-		f.ended(user, key, one)
+		f.ended(user, e.key, one)
 	})
 	return one, nil
 }

@@ -14,7 +14,7 @@ import (
 // FuzzAutomationRequest sends anything to any operation: every answer is one that the
 // strict client reads, and nothing panics.
 func FuzzAutomationRequest(f *testing.F) {
-	for _, file := range []string{"ExecuteCommand", "SetAppSecurityGroups", "CheckoutFromPool", "GetReservationDetails", "SetSandboxData.refused"} {
+	for _, file := range []string{"ExecuteCommand", "SetAppSecurityGroups", "CheckoutFromPool", "GetReservationDetails", "SetSandboxData.refused", "Logon"} {
 		text, err := os.ReadFile("testdata/golden/" + file + ".xml")
 		if err != nil {
 			f.Fatal(err)
@@ -24,12 +24,22 @@ func FuzzAutomationRequest(f *testing.F) {
 		f.Add(operation, body, "MM/dd/yyyy HH:mm")
 	}
 	f.Add("Nothing", "<Nothing/>", "'")
-	d := testDoor(f, &fakeBackend{})
-	token := d.testToken()
+	for _, encoded := range []string{
+		"<?xml version='1.0' encoding='ISO-8859-1'?><WriteMessageToReservationOutput><reservationId>" + sandboxID + "</reservationId><message>caf\xe9</message></WriteMessageToReservationOutput>",
+		"<?xml version='1.0' encoding='windows-1252'?><WriteMessageToReservationOutput><reservationId>" + sandboxID + "</reservationId><message>5 \x80 \x81</message></WriteMessageToReservationOutput>",
+	} {
+		f.Add("WriteMessageToReservationOutput", encoded, "dd/MM/yyyy")
+	}
+	backend := &fakeBackend{}
+	d := testDoor(f, backend)
 	f.Fuzz(func(t *testing.T, operation, body, pattern string) {
-		if !operationPattern.MatchString(operation) || operation == "Logoff" || operation == "Logon" {
-			return // a Logoff ends the token of all, and a Logon makes its user wait
+		if !operationPattern.MatchString(operation) {
+			return
 		}
+		backend.calls, backend.messages = nil, nil
+		d.throttle.fails = nil // no wait for those who fail to log on
+		token := d.testToken() // of its own: a Logoff ends it
+		defer d.tokens.revoke(token)
 		formatTime(pattern, testTime)
 		status, text := post(t, d, token, operation, body)
 		_, err := strictParse(operation, text)

@@ -124,6 +124,39 @@ func TestWhatRemovesMirroringAwaitsTheAgents(t *testing.T) {
 	r.answersWhenFollowed("TerminateSandbox", func() error { return r.TerminateSandbox(t.Context(), dana, b.ID) })
 }
 
+// TestASandboxThatEndsWhileItsMirroringIsMade leaves nothing of it, and says so to both:
+// agents are slow to follow, so that the creation waits for them meanwhile.
+func TestASandboxThatEndsWhileItsMirroringIsMade(t *testing.T) {
+	for name, end := range map[string]func(*sandboxRig, control.Sandbox) error{
+		"ended":      func(r *sandboxRig, b control.Sandbox) error { return r.EndSandbox(t.Context(), dana, b.ID) },
+		"terminated": func(r *sandboxRig, b control.Sandbox) error { return r.TerminateSandbox(t.Context(), dana, b.ID) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newSandboxRig(t)
+			b := r.sandbox("Tap")
+			r.fleet.hold()
+			created := make(chan struct{})
+			go func() {
+				defer close(created)
+				r.mirrorFails(b, "Traffic mirroring was removed again: the reservation has ended", tap("eni-1", "eni-sensor", 0), tap("eni-2", "eni-spare", 7))
+			}()
+			await(t, "two sources", func() bool { return len(r.fleet.state().Mirrors) == 2 })
+			ended := make(chan error, 1)
+			go func() { ended <- end(r, b) }()
+			began := time.Now()
+			<-created
+			if waited := time.Since(began); waited > 3*time.Second {
+				t.Errorf("the creation waited %s for agents that have nothing to do", waited)
+			}
+			r.fleet.release()
+			must(t, <-ended)
+			await(t, "the end of the sandbox", func() bool { return r.read(b).Status == control.SandboxCompleted })
+			r.count("after the end", 0, 0, 0)
+			r.mirror(r.sandbox("Tap"), tap("eni-2", "eni-spare", 7)) // the number is free
+		})
+	}
+}
+
 func TestTerminateAwaitsWhatAnotherHasEnded(t *testing.T) {
 	r := newSandboxRig(t)
 	for range 20 { // now one, now the other is faster to remove the sessions

@@ -42,10 +42,12 @@ func (c *Controller) CreateMirroring(ctx context.Context, u SandboxUser, id stri
 	}
 	made, err := c.createMirrors(ctx, b.ID, actions)
 	if err == nil {
-		c.changed()
-		if err = c.awaitMirrors(ctx, made); err != nil {
+		if err = c.awaitMirrors(ctx, made); err == nil {
+			err = c.stillLives(ctx, b.ID)
+		}
+		if err != nil {
 			if undone := c.removeMirrors(ctx, b.ID, made); undone != nil {
-				return nil, fmt.Errorf("remove mirroring that agents refuse: %w", undone)
+				return nil, fmt.Errorf("remove mirroring that failed: %w", undone)
 			}
 		}
 	}
@@ -217,10 +219,27 @@ func anyNetwork(s, other string) string {
 	return "0.0.0.0/0"
 }
 
-// awaitMirrors waits until the agents mirror what was made. Only a source that an agent
-// says it can't mirror is an error.
+// stillLives refuses mirroring of a sandbox that was ended while it was made: its end
+// removes it, and nobody is to be told that it is there.
+func (c *Controller) stillLives(ctx context.Context, sandboxID string) error {
+	b, err := c.o.Store.Sandbox(ctx, sandboxID)
+	if err != nil {
+		return err
+	}
+	if c.living(b) != nil {
+		return sluice.Errorf(sluice.KindInvalidOperation, "Traffic mirroring was removed again: the reservation has ended")
+	}
+	return nil
+}
+
+// awaitMirrors asks Run to publish what was made, and waits until the agents mirror it.
+// Only a source that an agent says it can't mirror is an error.
 func (c *Controller) awaitMirrors(ctx context.Context, made []sluice.SandboxMirror) error {
-	return c.awaitAgents(ctx, func() (bool, error) { return c.unsettled(made) })
+	c.mu.Lock()
+	since := c.begun
+	c.mu.Unlock()
+	c.changed()
+	return c.awaitAgents(ctx, func() (bool, error) { return c.unsettled(made, since) })
 }
 
 // awaitRemoved waits until the agents mirror none of the sessions any more, so that
@@ -284,8 +303,9 @@ func (c *Controller) awaitAgents(ctx context.Context, waiting func() (bool, erro
 }
 
 // unsettled tells whether an agent has not said yet what it thinks of a session, and
-// what the first one says that refuses.
-func (c *Controller) unsettled(made []sluice.SandboxMirror) (waiting bool, _ error) {
+// what the first one says that refuses. A session that lacks in what was published after
+// the publication since was removed meanwhile: nothing of it is to be waited for.
+func (c *Controller) unsettled(made []sluice.SandboxMirror, since int64) (waiting bool, _ error) {
 	inv, statuses := c.o.Inventory.Snapshot(), c.o.Fleet.Statuses()
 	for _, m := range made {
 		n, ok := inv.Interface(m.Session.NetworkInterfaceID)
@@ -293,10 +313,14 @@ func (c *Controller) unsettled(made []sluice.SandboxMirror) (waiting bool, _ err
 			continue // it has gone since; the session waits for it
 		}
 		c.mu.Lock()
-		since, published := c.published.sessions[m.Session.ID]
+		revision, published := c.published.sessions[m.Session.ID]
+		removed := !published && c.published.number > since
 		c.mu.Unlock()
+		if removed {
+			continue
+		}
 		at := slices.IndexFunc(statuses, func(s sluice.AgentStatus) bool { return s.HostID == n.HostID })
-		if !published || at < 0 || statuses[at].Revision < since {
+		if !published || at < 0 || statuses[at].Revision < revision {
 			waiting = true
 			continue
 		}

@@ -48,3 +48,7 @@ func (s *Store) DeleteRaw(ctx context.Context, prefix string) error {
 	_, err := s.kv.Delete(ctx, prefix, clientv3.WithPrefix())
 	return err
 }
+
+// Unreserved lets transactions begin in a store that is about to be full, as they did
+// were another process to fill it meanwhile.
+func (s *Store) Unreserved() { s.space.reserve = -s.space.quota }

@@ -29,6 +29,15 @@ const (
 // the next write would only find the store full again.
 const crowdedShare = 16
 
+// A transaction that etcd finds too large only while it applies it is answered like one
+// that was refused, see transaction.applied. So that this hardly ever happens, ours begin
+// only where the largest one fits besides: etcd's view of its file lags by what it has
+// not committed to it. Of a small quota the reserve is a share below crowdedShare's.
+const (
+	reserveBytes = maxTransactionBytes
+	reserveShare = 32
+)
+
 // reclaimInterval is how long a store that is full of live data is left alone: to
 // rewrite its file takes seconds.
 const reclaimInterval = 10 * time.Second
@@ -38,10 +47,11 @@ var errFull = errors.New("the store is full and refuses writes")
 
 // space bounds what the file of the store takes. Several Stores may share one.
 type space struct {
-	etcd   *embed.Etcd
-	kv     clientv3.KV
-	quota  int64 // bytes
-	logger *slog.Logger
+	etcd    *embed.Etcd
+	kv      clientv3.KV
+	quota   int64 // bytes
+	reserve int64 // bytes of the quota that our writes leave alone
+	logger  *slog.Logger
 
 	mu      sync.Mutex // guards what follows, and lets one compaction run at a time
 	written int64      // bytes since mark
@@ -51,7 +61,8 @@ type space struct {
 }
 
 func newSpace(member *embed.Etcd, quota int64, logger *slog.Logger) *space {
-	return &space{etcd: member, kv: v3client.New(member.Server).KV, quota: quota, logger: logger}
+	reserve := min(reserveBytes, quota/reserveShare)
+	return &space{etcd: member, kv: v3client.New(member.Server).KV, quota: quota, reserve: reserve, logger: logger}
 }
 
 // wrote notes a write, and compacts when a step is due. What fails of that is tried
@@ -123,8 +134,16 @@ func (p *space) run(ctx context.Context) {
 	}
 }
 
-// full tells whether etcd refuses writes.
+// room tells whether a write of so many bytes leaves the reserve alone.
+func (p *space) room(bytes int) bool {
+	return p.etcd.Server.Backend().Size()+int64(bytes) <= p.quota-p.reserve
+}
+
+// full tells whether writes are refused, by etcd or for want of room.
 func (p *space) full() bool {
+	if !p.room(0) {
+		return true
+	}
 	for _, a := range p.etcd.Server.Alarms() {
 		if a.Alarm == pb.AlarmType_NOSPACE {
 			return true

@@ -49,15 +49,19 @@ func (s *Store) transact(ctx context.Context, body func(*transaction) error) err
 	reclaimed := false
 	for range maxAttempts {
 		done, err := s.attempt(ctx, body)
-		if errors.Is(err, rpctypes.ErrNoSpace) && !reclaimed {
+		switch {
+		case err == nil && !done:
+		case !errors.Is(err, rpctypes.ErrNoSpace):
+			return err
+		case reclaimed:
+			return errors.Join(errFull, err)
+		default:
+			// Where nothing can be spared, the next attempt may still be one for which
+			// there is room.
 			reclaimed = true
-			if full := s.space.reclaim(); full != nil {
+			if full := s.space.reclaim(); full != nil && !errors.Is(full, errFull) {
 				return errors.Join(full, err)
 			}
-			continue
-		}
-		if done || err != nil {
-			return err
 		}
 	}
 	return sluice.Errorf(sluice.KindThrottling, "Rate exceeded")
@@ -75,6 +79,8 @@ func (s *Store) view(ctx context.Context, body func(*transaction) error) error {
 	return sluice.Errorf(sluice.KindThrottling, "Rate exceeded")
 }
 
+// attempt runs body once and commits what it wrote. An error that is
+// rpctypes.ErrNoSpace says that nothing was written.
 func (s *Store) attempt(ctx context.Context, body func(*transaction) error) (bool, error) {
 	tx := &transaction{ctx: ctx, kv: s.kv}
 	if err := body(tx); err != nil {
@@ -87,9 +93,28 @@ func (s *Store) attempt(ctx context.Context, body func(*transaction) error) (boo
 	if len(writes) == 0 {
 		return true, nil
 	}
+	if len(tx.putKeys()) > 0 && !s.space.room(tx.size()) {
+		return false, fmt.Errorf("begin transaction: %w", rpctypes.ErrNoSpace)
+	}
+	if tx.revision == 0 { // applied needs to know what was there before
+		if _, err := tx.read(root, clientv3.WithCountOnly()); err != nil {
+			return false, err
+		}
+	}
 	// A caller that goes away now must not leave a write of which nobody learns the
 	// outcome; etcd bounds the time itself.
-	answer, err := s.kv.Txn(context.WithoutCancel(ctx)).If(tx.compares...).Then(writes...).Commit()
+	ctx = context.WithoutCancel(ctx)
+	answer, err := s.kv.Txn(ctx).If(tx.compares...).Then(writes...).Commit()
+	if errors.Is(err, rpctypes.ErrNoSpace) {
+		revision, unknown := tx.applied(ctx)
+		if unknown != nil {
+			return false, unknown
+		}
+		if revision != 0 {
+			s.space.wrote(tx.size(), revision)
+			return true, nil
+		}
+	}
 	if err != nil {
 		return false, fmt.Errorf("commit transaction: %w", err)
 	}

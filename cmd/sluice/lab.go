@@ -24,6 +24,7 @@ const (
 	labAPI        = daemon.DefaultListen
 	labAdmin      = daemon.DefaultAdmin
 	labCloudShell = "127.0.0.1:8029"
+	labWebAPI     = "127.0.0.1:9000"
 )
 
 // defaultLabDir is the default of --dir.
@@ -37,7 +38,7 @@ const labOwner = "/run/sluice-lab.owner"
 const serverStop = 15 * time.Second
 
 func newLabConfig(dir string) labConfig {
-	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin, CloudShell: labCloudShell, Owner: labOwner}
+	return labConfig{Dir: dir, Network: testnet.Lab(testnet.LabPrefix), API: labAPI, Admin: labAdmin, CloudShell: labCloudShell, WebAPI: labWebAPI, Owner: labOwner}
 }
 
 // labFlags reads the command line that the lab's verbs share.

@@ -19,6 +19,8 @@ type labConfig struct {
 	Owner   string // path of the owner's record; "" where the names follow from Dir
 	// CloudShell is host:port of CloudShell's front door; "" leaves it out.
 	CloudShell string
+	// WebAPI is host:port of that door's REST variant and Sandbox API; "" leaves it out.
+	WebAPI string
 }
 
 // labDevice is one interface of the configuration.
@@ -64,6 +66,9 @@ admin: {listen: {{quote .Admin}}}
 {{- if .CloudShell}}
 cloudshell: # log on as admin with the password admin, in the domain Global
   listen: {{quote .CloudShell}}
+{{- if .WebAPI}}
+  webapi_listen: {{quote .WebAPI}}
+{{- end}}
   users:
     - {name: admin, password_hash: {{quote .PasswordHash}}, admin: true}
   blueprints:

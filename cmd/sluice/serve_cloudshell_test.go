@@ -55,14 +55,14 @@ box = session.CreateImmediateReservation('empty', 'admin', 60).Reservation.Id
 details = session.GetReservationDetails(box).ReservationDescription
 assert details.Name == 'empty' and details.Resources == [] and details.Status == 'Started', vars(details)
 assert 59 < session.GetReservationRemainingTime(box).RemainingTimeInMinutes <= 60
-session._call('ExtendReservation', reservationId=box, minutesToAdd=30)
+session.ExtendReservation(box, 30)
 assert 89 < session.GetReservationRemainingTime(box.upper()).RemainingTimeInMinutes <= 90
 
 # Another sandbox has the same instances, which its blueprint shares.
 lab = session.CreateImmediateTopologyReservation('lab', 'admin', 60, 'Lab').Reservation.Id
 clients = ['NETWORKclient', 'NETWORKsensor']
-refused('100', '', session._call, 'AddResourcesToReservation', reservationId=box, resourcesFullPath=clients)
-session._call('AddResourcesToReservation', reservationId=box, resourcesFullPath=clients, shared=True)
+refused('100', '', session.AddResourcesToReservation, box, clients)
+assert session.AddResourcesToReservation(box, clients, shared=True).Conflicts == []
 details = session.GetReservationDetails(box).ReservationDescription
 assert [r.Name for r in details.Resources] == clients, [r.Name for r in details.Resources]
 subnets = [a.Value for s in details.Services for a in s.Attributes if a.Name == 'Subnet Id']
@@ -83,24 +83,26 @@ def pool(kind, extra):
 assert pool('NextAvailableNumericFromRange', '"requestedRange": {"Start": 1, "End": 2}') == ['1']
 assert pool('SpecificNumeric', '"requestedItem": {"Value": "2"}') == ['2']
 refused('100', 'CheckoutFromPool', pool, 'NextAvailableNumericFromRange', '"requestedRange": {"Start": 1, "End": 2}')
-session._call('ReleaseFromPool', values=['1'], poolId='p', reservationId=box, ownerId='o')
+session.ReleaseFromPool(['1'], 'p', box, 'o')
 assert pool('NextAvailableNumericFromRange', '"requestedRange": {"start": 1, "end": 2}') == ['1']
 
 session.SetSandboxData(box, [api.SandboxDataKeyValue('a', 'x\ny'), api.SandboxDataKeyValue('b', u'\u00e9 <&>')])
 assert [(d.Key, d.Value) for d in session.GetSandboxData(box).SandboxDataKeyValues] == [('a', 'x\ny'), ('b', u'\u00e9 <&>')]
 session._call('ClearSandboxData', reservationId=box)
 assert session.GetSandboxData(box).SandboxDataKeyValues == []
-session._call('WriteMessageToReservationOutput', reservationId=box, message='hello')
+session.WriteMessageToReservationOutput(box, 'hello')
+request = [api.InputNameValue('request', '{"driverRequest": {"actions": [{"actionId": "1", "type": "RemoveTrafficMirroring", "sessionId": "tms-1", "targetNicId": ""}]}}')]
+assert session.EnqueueCommand(box, 'AWS', 'Resource', 'RemoveTrafficMirroring', request).Id
 assert box in [r.Id for r in session.GetCurrentReservations('admin').Reservations]
-session._call('RemoveResourcesFromReservation', reservationId=box, resourcesFullPath=clients)
+session.RemoveResourcesFromReservation(box, clients)
 assert session._call('GetServerDateAndTime')
 refused('100', "Operation 'DeployAppToCloudProvider' is not supported", session._call, 'DeployAppToCloudProvider')
 refused('102', 'nothing', session._call, 'GetResourceDetails', resourceFullPath='nothing')
 refused('102', 'Nothing', session.CreateImmediateTopologyReservation, 'x', 'admin', 60, 'Nothing')
 refused('100', 'not exists.', session.GetReservationDetails, '11111111-2222-3333-4444-555555555555')
 
-session._call('TerminateReservation', reservationId=lab)
-session._call('TerminateReservation', reservationId=box)
+session.TerminateReservation(lab)
+session.TerminateReservation(box)
 assert session.GetReservationStatus(box).ReservationSlimStatus.Status == 'Completed'
 refused('100', 'reservation has ended', session.ExecuteCommand, box, 'AWS', 'Resource', 'RemoveTrafficMirroring', [api.InputNameValue('request', '{}')])
 session.Logoff()
@@ -163,11 +165,7 @@ func TestCloudShellSpeaksTLSAndREST(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports, err := freeAddresses(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	with := strings.Replace(string(text), "\n  users:", fmt.Sprintf("\n  tls: {certificate: %s, key: %s}\n  webapi_listen: %s\n  users:", certificate, key, ports[0]), 1)
+	with := strings.Replace(string(text), "\n  users:", fmt.Sprintf("\n  tls: {certificate: %s, key: %s}\n  users:", certificate, key), 1)
 	if err := os.WriteFile(config.ConfigFile(), []byte(with), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +187,7 @@ for t in (token, session.token_id):
     answer = rest('POST', '/Api//RmApi/GetReservationStatus', {'reservationId': made}, Authorization='Bearer ' + t)
     assert session._read(answer).ReservationSlimStatus.Status == 'Started', answer
 print('done')
-`, "WEBAPI", ports[0])
+`, "WEBAPI", config.WebAPI)
 	if out != "done" {
 		t.Error(out)
 	}

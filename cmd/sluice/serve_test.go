@@ -30,11 +30,11 @@ import (
 func testLab(t *testing.T) labConfig {
 	t.Helper()
 	requireRoot(t)
-	ports, err := freeAddresses(3)
+	ports, err := freeAddresses(4)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := labConfig{Dir: filepath.Join(t.TempDir(), "lab"), API: ports[0], Admin: ports[1], CloudShell: ports[2],
+	config := labConfig{Dir: filepath.Join(t.TempDir(), "lab"), API: ports[0], Admin: ports[1], CloudShell: ports[2], WebAPI: ports[3],
 		Network: testnet.Lab("cmd-" + strconv.Itoa(os.Getpid()) + "-")}
 	t.Cleanup(func() {
 		if err := removeLab(config); err != nil {

@@ -81,6 +81,8 @@ CLASSES = {
     "GetReservationRemainingTimeInfo": {"RemainingTimeInMinutes": float},
     "GetActiveReservationsResponseInfo": {"Reservations": ["ReservationShortInfo"]},
     "CommandExecutionCompletedResultInfo": {"Output": str},
+    "CommandExecutionIdResponseInfo": {"Id": str},
+    "ReserveResourcesResponseInfo": {"Conflicts": [str]},
     "CheckoutFromPoolInfo": {"Items": [str]},
     "GetSandboxDataInfo": {"SandboxDataKeyValues": ["SandboxDataKeyValue"]},
     "SandboxDataKeyValue": {"Key": str, "Value": str},
@@ -225,12 +227,34 @@ class CloudShellAPISession(object):
     def EndReservation(self, reservationId="", unmap=False):
         return self._call("EndReservation", reservationId=reservationId, unmap=unmap)
 
+    def TerminateReservation(self, reservationId=""):
+        return self._call("TerminateReservation", reservationId=reservationId)
+
+    def ExtendReservation(self, reservationId="", minutesToAdd=0):
+        return self._call("ExtendReservation", reservationId=reservationId, minutesToAdd=minutesToAdd)
+
     def ExecuteCommand(self, reservationId="", targetName="", targetType="", commandName="", commandInputs=[], printOutput=False):
         return self._call("ExecuteCommand", reservationId=reservationId, targetName=targetName, targetType=targetType,
                           commandName=commandName, commandInputs=commandInputs, printOutput=printOutput)
 
+    def EnqueueCommand(self, reservationId="", targetName="", targetType="", commandName="", commandInputs=[], printOutput=False):
+        return self._call("EnqueueCommand", reservationId=reservationId, targetName=targetName, targetType=targetType,
+                          commandName=commandName, commandInputs=commandInputs, printOutput=printOutput)
+
+    def WriteMessageToReservationOutput(self, reservationId="", message=""):
+        return self._call("WriteMessageToReservationOutput", reservationId=reservationId, message=message)
+
+    def AddResourcesToReservation(self, reservationId="", resourcesFullPath=[], shared=False):
+        return self._call("AddResourcesToReservation", reservationId=reservationId, resourcesFullPath=resourcesFullPath, shared=shared)
+
+    def RemoveResourcesFromReservation(self, reservationId="", resourcesFullPath=[], shared=False):
+        return self._call("RemoveResourcesFromReservation", reservationId=reservationId, resourcesFullPath=resourcesFullPath, shared=shared)
+
     def CheckoutFromPool(self, selectionCriteriaJson=""):
         return self._call("CheckoutFromPool", selectionCriteriaJson=selectionCriteriaJson)
+
+    def ReleaseFromPool(self, values=[], poolId="", reservationId="", ownerId=""):
+        return self._call("ReleaseFromPool", values=values, poolId=poolId, reservationId=reservationId, ownerId=ownerId)
 
     def SetAppSecurityGroups(self, reservationId="", securityGroups=[], printOutput=False):
         return self._call("SetAppSecurityGroups", reservationId=reservationId, securityGroups=securityGroups, printOutput=printOutput)
