@@ -257,7 +257,7 @@ func (c *Controller) DeleteInterfaces(ctx context.Context, ids []string) error {
 	}
 	removed, err := c.o.Store.DeleteSessionsOf(ctx, ids)
 	for _, s := range removed {
-		c.o.Logger.Info("traffic mirror session deleted with its source, which is declared no more", "session", s.ID, "interface", s.NetworkInterfaceID)
+		c.o.Logger.Warn("traffic mirror session deleted with its source, which is declared no more", "session", s.ID, "interface", s.NetworkInterfaceID)
 	}
 	if len(removed) > 0 {
 		c.changed()

@@ -288,7 +288,8 @@ func (m *mirroring) addPaths(sources []sluice.MirrorSource) {
 }
 
 // cleanUp removes what is not wanted: links, then generations and slots, then helper
-// devices, then the notes of paths.
+// devices, then the maps of other builds with theirs, then the notes of paths. Where a
+// source has a problem, what its programs may need stays.
 func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	ids := map[string]bool{}
 	for _, s := range sources {
@@ -297,6 +298,16 @@ func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	stays := func(pin string) bool {
 		owner, _, _ := strings.Cut(pin, "_")
 		return m.links[pin] || m.failed[owner] || (len(m.failed) > 0 && owner == helperOwner)
+	}
+	replaced, err := m.t.otherSets()
+	if err != nil {
+		return err
+	}
+	if len(replaced) > 0 && len(m.failed) == 0 {
+		// Programs that ran when their link was updated still put clones on the old devices.
+		if err := m.t.awaitPrograms(); err != nil {
+			return err
+		}
 	}
 	if err := removeLinks(m.t.linksDir(), stays); err != nil {
 		return err
@@ -311,10 +322,17 @@ func (m *mirroring) cleanUp(sources []sluice.MirrorSource) error {
 	if err := m.t.releaseSessions(m.wanted); err != nil {
 		return err
 	}
-	err := removeHelpers(m.t.maps.Helpers, func(inode uint32) bool { return m.helpers[inode] != 0 })
-	if err != nil {
+	if err := removeHelpers(m.t.maps.Helpers, func(inode uint32) bool { return m.helpers[inode] != 0 }); err != nil {
 		return err
 	}
+	if err := m.t.removeSets(replaced); err != nil {
+		return err
+	}
+	return m.removePaths()
+}
+
+// removePaths removes the notes of the outer addresses that no copy has any more.
+func (m *mirroring) removePaths() error {
 	var p mirrorPath
 	var one uint8
 	var stale []mirrorPath
@@ -356,18 +374,20 @@ func removeLinks(dir string, wanted func(pin string) bool) error {
 }
 
 // removeMirrors detaches all programs of mirroring under a pin directory and removes
-// the helper devices.
+// maps and helper devices, whichever build has made them.
 func removeMirrors(dir string) error {
 	nothing := func(string) bool { return false }
 	if err := removeLinks(filepath.Join(dir, mirrorLinksDir), nothing); err != nil {
 		return err
 	}
-	helpers, err := ebpf.LoadPinnedMap(filepath.Join(dir, mirrorDir, mirrorMapHelpers), nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	sets, err := mirrorSets(dir)
 	if err != nil {
-		return fmt.Errorf("open helper devices: %w", err)
+		return err
 	}
-	return errors.Join(removeHelpers(helpers, func(uint32) bool { return false }), helpers.Close())
+	for _, set := range sets {
+		if err := removeMirrorSet(filepath.Join(dir, set.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -30,11 +30,11 @@ const (
 // helperMTU is the largest that a veth takes.
 const helperMTU = 65535
 
-// helperName is what the names of this installation's helper devices begin with. It
-// follows from the pin directory: it is the same for every table that comes and goes
-// there, and says nothing of the mark of copies, which is a secret.
+// helperName is what the names of the helper devices of this set of maps begin with. It
+// follows from the set's directory, so that programs that run on other maps have other
+// devices, and says nothing of the mark of copies, which is a secret.
 func (t *mirrorTable) helperName() string {
-	sum := sha256.Sum256([]byte(filepath.Clean(t.dir)))
+	sum := sha256.Sum256([]byte(filepath.Clean(t.mapsDir())))
 	return fmt.Sprintf("%s%x-", sluice.MirrorDevicePrefix, sum[:3])
 }
 

@@ -7,18 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
 
 	"sluice"
-)
-
-const (
-	// mirrorDir holds the pinned maps of mirroring. The number grows with each change
-	// of a map that an older program, or an older process, would misread.
-	mirrorDir      = "mirror-1"
-	mirrorLinksDir = "mirror-links"
 )
 
 // The numbers below are the #defines of the same words in bpf/mirror_maps.h.
@@ -47,6 +41,7 @@ const (
 // mirrorTable is the pinned maps of mirroring, and who has which slot in them.
 type mirrorTable struct {
 	dir      string
+	set      string               // name of the directory of its maps, see mirror_layout.go
 	spec     *ebpf.CollectionSpec // never changed
 	maps     mirrorMaps
 	mark     uint32                    // skb->mark of copies on their way out
@@ -63,29 +58,53 @@ type mirrorTable struct {
 // copyMark is the mark of copies, which the firewall programs of the same table know.
 func copyMark(l *firewallTableLayout) uint32 { return ^l.ResetMark | 1<<31 }
 
-// openMirrors takes up the maps under dir, or makes new ones.
+// openMirrors takes up the maps under dir that fit this build, or makes new ones. Other
+// ones stay for the programs that run on them.
 func openMirrors(dir string, mark uint32, log *slog.Logger) (*mirrorTable, error) {
 	spec, err := loadMirror()
 	if err != nil {
 		return nil, fmt.Errorf("read mirror object: %w", err)
 	}
+	return openMirrorsOf(spec, dir, mark, log)
+}
+
+func openMirrorsOf(spec *ebpf.CollectionSpec, dir string, mark uint32, log *slog.Logger) (*mirrorTable, error) {
 	t := &mirrorTable{dir: dir, spec: spec, mark: mark, log: log, offered: map[uint32]sluice.Counter{},
 		lost: map[uint32]sluice.Counter{}, adopted: map[string]bool{}}
-	why, err := t.takeUp()
+	digest, err := mirrorDigest(spec)
 	if err != nil {
-		return nil, fmt.Errorf("take up mirrors: %w", err)
+		return nil, err
 	}
-	if why == "" {
-		return t, nil
+	sets, err := mirrorSets(dir)
+	if err != nil {
+		return nil, err
 	}
-	log.Info("making the maps of mirroring", "dir", t.mapsDir(), "reason", why)
+	next := 1
+	for _, s := range slices.Backward(sets) {
+		next = max(next, s.number+1)
+		why := "its layout is of another version"
+		if s.digest == digest {
+			t.set = s.name
+			if why, err = t.takeUp(); err != nil {
+				return nil, fmt.Errorf("take up mirrors: %w", err)
+			}
+		}
+		if why == "" {
+			return t, nil
+		}
+		log.Info("mirror maps are not taken up", "dir", filepath.Join(dir, s.name), "reason", why)
+	}
+	t.set = fmt.Sprintf("%s%d-%s", mirrorPrefix, next, digest)
+	if len(sets) > 0 {
+		log.Warn("making new mirror maps; counters of sessions begin anew", "dir", t.mapsDir())
+	}
 	if err := t.create(); err != nil {
-		return nil, fmt.Errorf("create mirrors: %w", errors.Join(err, t.close()))
+		return nil, fmt.Errorf("create mirrors: %w", errors.Join(err, t.close(), os.RemoveAll(t.mapsDir())))
 	}
 	return t, nil
 }
 
-func (t *mirrorTable) mapsDir() string  { return filepath.Join(t.dir, mirrorDir) }
+func (t *mirrorTable) mapsDir() string  { return filepath.Join(t.dir, t.set) }
 func (t *mirrorTable) linksDir() string { return filepath.Join(t.dir, mirrorLinksDir) }
 
 // takeUp opens what is pinned, or says why it doesn't do.
@@ -186,9 +205,6 @@ func (t *mirrorTable) setGeneration(slot uint32, g *mirrorSource) error {
 // create makes and pins empty maps.
 func (t *mirrorTable) create() error {
 	t.sources, t.sessions = map[string]uint32{}, map[string]uint32{}
-	if err := os.RemoveAll(t.mapsDir()); err != nil {
-		return err
-	}
 	if err := os.MkdirAll(t.mapsDir(), 0o700); err != nil {
 		return fmt.Errorf("make pin directory: %w", err)
 	}

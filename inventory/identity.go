@@ -134,20 +134,20 @@ func (v *identification) away() []remembered {
 	return out
 }
 
-// Withdrawn returns the ids of the interfaces that the configuration declared, or let
-// be discovered, before this start, and declares no more: their owner has deleted them.
+// Withdrawn returns the interfaces that the configuration declared, or let be
+// discovered, before this start, and declares no more: their owner has deleted them.
 // A device that is only away is not among them, and without declarations none is,
 // since nobody can tell there whether a device will come back.
-func (v *Inventory) Withdrawn() []string {
+func (v *Inventory) Withdrawn() []sluice.InterfaceRef {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var ids []string
+	var out []sluice.InterfaceRef
 	for _, r := range v.known {
 		if v.withdrawn(r) {
-			ids = append(ids, r.ID)
+			out = append(out, sluice.InterfaceRef{ID: r.ID, Netns: r.Netns, Device: r.Device})
 		}
 	}
-	return ids
+	return out
 }
 
 func (v *Inventory) withdrawn(r remembered) bool {

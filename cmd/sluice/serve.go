@@ -59,6 +59,11 @@ func checkOnly(s *shell, config daemon.Config, path string, log *slog.Logger) er
 	if err := checkConfig(config, path, inv); err != nil {
 		return err
 	}
+	for _, n := range inv.Withdrawn() {
+		// Which sessions there are, the store alone knows, and a running server has it open.
+		log.Warn("interface is declared no more; a start deletes the mirror sessions that it is the source of",
+			"interface", n.ID, "netns", n.Netns, "device", n.Device)
+	}
 	if path == "" {
 		path = "the configuration without a file"
 	}

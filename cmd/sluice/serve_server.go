@@ -205,7 +205,10 @@ func (v *server) wire() {
 // forgetInterfaces removes what mirrored interfaces that the configuration had once and
 // has no more. A process that ends in between does it at its next start.
 func (v *server) forgetInterfaces(ctx context.Context) error {
-	ids := v.inventory.Withdrawn()
+	var ids []string
+	for _, n := range v.inventory.Withdrawn() {
+		ids = append(ids, n.ID)
+	}
 	if err := v.controller.DeleteInterfaces(ctx, ids); err != nil {
 		return fmt.Errorf("delete sessions of interfaces that are declared no more: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -130,9 +131,13 @@ func TestAMirroredInterfaceFromItsReturnToItsEnd(t *testing.T) {
 	if err := os.WriteFile(file, []byte(strings.Replace(string(before), entry, "", 1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	code, _, stderr = runCommand("serve", "--check", "--config", file)
+	if code != exitOK || strings.Count(stderr, "declared no more") != 1 || !strings.Contains(stderr, "client0") {
+		t.Errorf("serve --check: code %d, stderr %q", code, stderr)
+	}
 	server = startTestServer(t, config)
 	left := mirrorSessions(t, config)
-	if len(left) != 1 || strings.Count(server.stderr.String(), "deleted with its source") != 1 {
+	if len(left) != 1 || len(regexp.MustCompile(`WARN.* deleted with its source`).FindAllString(server.stderr.String(), -1)) != 1 {
 		t.Errorf("of sessions %v there are %v\n%s", sessions, left, server.stderr.String())
 	}
 	_, text = httpGet(t, "http://"+config.Admin+"/metrics")

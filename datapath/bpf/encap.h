@@ -29,7 +29,7 @@
 #define PRIORITY_BULK 2
 
 /* What skb->mark says between the two programs. Nothing but copies is ever put on the
- * helper device. */
+ * helper device. A change makes mirrorMeaning of mirror_layout.go grow. */
 #define MARK_COPY (1U << 31)
 #define MARK_INGRESS (1U << 30)
 #define MARK_FLOW_SHIFT 16

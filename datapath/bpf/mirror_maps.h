@@ -103,6 +103,7 @@ struct {
 	__type(value, struct delivery);
 } deliveries SEC(".maps");
 
+/* Whoever changes their order makes mirrorMeaning of mirror_layout.go grow. */
 enum fate {
 	FATE_MATCHED,
 	FATE_MIRRORED,
@@ -179,7 +180,7 @@ struct helper {
 };
 
 /* key: inode number of a namespace. value: the helper devices in it. User space alone
- * reads and writes it. */
+ * reads and writes it. Other versions remove the devices by it: it stays as it is. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
