@@ -151,22 +151,36 @@ func ipOf(f []byte) int {
 	return 0
 }
 
-// flowOf names the flow and direction of a frame.
-func flowOf(f []byte) string {
+// flowOf names the flow and direction of a frame, or of the first bytes of one, and tells
+// whether there are enough of them for that.
+func flowOf(f []byte) (key string, told bool) {
 	at := ipOf(f)
-	ip := f[at:]
-	if ip[0]>>4 == 4 {
-		key := fmt.Sprintf("%x %x %d", f[:at], ip[12:20], ip[9])
-		if binary.BigEndian.Uint16(ip[6:])&0x3fff == 0 && (ip[9] == 6 || ip[9] == 17) {
-			key += fmt.Sprintf(" %x", ip[20:24])
+	if at == 0 {
+		return "", false
+	}
+	ip, ports := f[at:], 20
+	switch ip[0] >> 4 {
+	case 4:
+		if len(ip) < ports {
+			return "", false
 		}
-		return key
+		key = fmt.Sprintf("%x %x %d", f[:at], ip[12:20], ip[9])
+		if binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 || ip[9] != 6 && ip[9] != 17 {
+			return key, true
+		}
+	default:
+		if ports = 40; len(ip) < ports {
+			return "", false
+		}
+		key = fmt.Sprintf("%x %x %d", f[:at], ip[8:40], ip[6])
+		if ip[6] != 6 && ip[6] != 17 {
+			return key, true
+		}
 	}
-	key := fmt.Sprintf("%x %x %d", f[:at], ip[8:40], ip[6])
-	if ip[6] == 6 || ip[6] == 17 {
-		key += fmt.Sprintf(" %x", ip[40:44])
+	if len(ip) < ports+4 {
+		return "", false
 	}
-	return key
+	return key + fmt.Sprintf(" %x", ip[ports:ports+4]), true
 }
 
 // decapsulated is a copy without its wrapping.

@@ -1,109 +1,16 @@
 package datapath
 
 import (
-	"hash/crc32"
-	"io"
 	"net/netip"
 	"os"
 	"regexp"
 	"strconv"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"sluice"
-	"sluice/internal/testnet"
 )
-
-// checksumOf sends n bytes over TCP and returns the checksums of what was sent and of what
-// arrived.
-func (l *mirrorLab) checksumOf(from, to string, address netip.Addr, n int) (sent, received uint32) {
-	l.t.Helper()
-	listener, err := testnet.Listen(to, "tcp", netip.AddrPortFrom(address, 0).String())
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer listener.Close()
-	got := make(chan uint32, 1)
-	go func() {
-		h := crc32.NewIEEE()
-		if c, err := listener.Accept(); err == nil {
-			io.Copy(h, c)
-			c.Close()
-		}
-		got <- h.Sum32()
-	}()
-	c, err := testnet.Dial(l.t.Context(), from, "tcp", listener.Addr().String())
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
-	h, chunk := crc32.NewIEEE(), make([]byte, 1<<18)
-	for done := 0; done < n; done += len(chunk) {
-		for i := range 64 {
-			chunk[i*4096] = byte(done>>18 + i)
-		}
-		h.Write(chunk)
-		if _, err := c.Write(chunk); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	c.Close()
-	return h.Sum32(), <-got
-}
-
-func TestOriginalsAreUntouched(t *testing.T) {
-	for name, length := range map[string]uint32{"whole": 0, "sliced": 128} {
-		t.Run(name, func(t *testing.T) {
-			l := newMirrorLab(t, 1500, 9000)
-			// Nothing is cut or finished before it has to be.
-			for ns, device := range map[string]string{l.source: "eth0", l.peer: "eth0"} {
-				if err := testnet.SetOffload(ns, device, true, testnet.TXChecksum, testnet.TSO, testnet.GSO); err != nil {
-					t.Fatal(err)
-				}
-			}
-			s := l.session(1)
-			s.PacketLength = length
-			d := testDatapath(t, 1024)
-			t.Cleanup(func() { d.Remove() })
-			before := l.retransmitted()
-			applyMirrors(t, d, l.mirrorSource(s))
-			for _, way := range [][2]string{{l.source, l.peer}, {l.peer, l.source}} {
-				for _, to := range []map[string]netip.Addr{{l.source: sourceIPv4, l.peer: peerIPv4}, {l.source: sourceIPv6, l.peer: peerIPv6}} {
-					if sent, received := l.checksumOf(way[0], way[1], to[way[1]], 256<<20); sent != received {
-						t.Errorf("%s to %s: sent %08x, received %08x", way[0], to[way[1]], sent, received)
-					}
-				}
-			}
-			c := l.counters(d, s.ID)
-			packets := c.Egress.Matched.Packets + c.Ingress.Matched.Packets
-			t.Logf("%d packets, %d segments sent again", packets, l.retransmitted()-before)
-			if packets < 700_000 {
-				t.Errorf("only %d packets were mirrored", packets)
-			}
-		})
-	}
-}
-
-// retransmitted counts TCP segments that source and peer sent again.
-func (l *mirrorLab) retransmitted() (n int) {
-	for _, ns := range []string{l.source, l.peer} {
-		err := inNamespace(ns, func() error {
-			text, err := os.ReadFile("/proc/thread-self/net/snmp")
-			m := regexp.MustCompile(`(?m)^Tcp: (?:-?\d+ ){11}(\d+)`).FindSubmatch(text)
-			if m != nil {
-				k, _ := strconv.Atoi(string(m[1]))
-				n += k
-			}
-			return err
-		})
-		if err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	return n
-}
 
 // sendSegmented hands the kernel many datagrams at once.
 func (l *mirrorLab) sendSegmented(size, segment int) {

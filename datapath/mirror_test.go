@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -84,6 +85,9 @@ func TestCopiesAreTheFramesOfTheWire(t *testing.T) {
 		{"whole", 1500, 9000, sensorIPv4, 0},
 		{"over IPv6", 1500, 9000, sensorIPv6, 0},
 		{"jumbo", 8900, 9000, sensorIPv4, 0},
+		{"jumbo 64 bytes", 8900, 9000, sensorIPv4, 64},
+		{"jumbo 128 bytes", 8900, 9000, sensorIPv4, 128},
+		{"jumbo 1500 bytes", 8900, 9000, sensorIPv4, 1500},
 		{"5 bytes", 1500, 9000, sensorIPv4, 5},
 		{"20 bytes over IPv6", 1500, 9000, sensorIPv6, 20},
 		{"50 bytes", 1500, 9000, sensorIPv4, 50},
@@ -98,7 +102,7 @@ func TestCopiesAreTheFramesOfTheWire(t *testing.T) {
 			s := l.session(1)
 			s.Targets, s.PacketLength = []netip.Addr{test.target}, test.length
 			d, wire, sensor := l.mirrored(s)
-			super := openTap(t, l.source, "eth0")
+			super := l.superPackets()
 			l.mixed()
 			settle(wire, sensor)
 			frames := wire.take(isIP)
@@ -107,13 +111,7 @@ func TestCopiesAreTheFramesOfTheWire(t *testing.T) {
 				t.Fatalf("no copies: %+v", l.counters(d, s.ID))
 			}
 			compare(t, frames, copies, int(test.length))
-			largest := 0
-			for _, f := range super.take(isIP) {
-				largest = max(largest, len(f))
-			}
-			if largest < 60000 {
-				t.Errorf("the largest packet at the source had %d bytes: no super-packet", largest)
-			}
+			super()
 			c := l.counters(d, s.ID)
 			if t.Failed() {
 				t.Logf("%+v", c)
@@ -190,6 +188,41 @@ func TestCopiesAreTruncatedToThePathAndNeverFragmented(t *testing.T) {
 				t.Errorf("%d copies counted as truncated, want %d", got, longer)
 			}
 		})
+	}
+}
+
+// The tag is pushed on whole super-packets, and taken off those that arrive.
+func TestCopiesOfTaggedSuperPacketsAreTheFramesOfTheWire(t *testing.T) {
+	for _, target := range []netip.Addr{sensorIPv4, sensorIPv6} {
+		for _, length := range []int{0, 64, 128, 1500} {
+			t.Run(fmt.Sprintf("%v %d", target, length), func(t *testing.T) {
+				oneCPU(t)
+				l := newMirrorLab(t, 1500, 9000)
+				s := l.session(1)
+				s.Targets, s.PacketLength = []netip.Addr{target}, uint32(length)
+				d, wire, sensor := l.mirrored(s)
+				super := l.superPackets()
+				tag(t, l.source, "eth0")
+				tag(t, l.peer, "eth0")
+				l.bulk(l.source, l.peer, peerIPv4, 2<<20)
+				l.bulk(l.peer, l.source, sourceIPv4, 2<<20)
+				l.bulk(l.source, l.peer, peerIPv6, 1<<20)
+				l.bulk(l.peer, l.source, sourceIPv6, 1<<20)
+				settle(wire, sensor)
+				frames := wire.take(isIP)
+				compare(t, frames, decapsulate(t, sensor.take(isIP)), length)
+				super()
+				for _, f := range frames {
+					if ipOf(f) != 18 {
+						t.Fatalf("a frame without one tag: %x", f[:min(len(f), 32)])
+					}
+				}
+				c := l.counters(d, s.ID)
+				if c.Egress.Matched.Packets+c.Ingress.Matched.Packets != uint64(len(frames)) || c.Egress.Errors.Packets+c.Ingress.Errors.Packets != 0 {
+					t.Errorf("%d frames on the wire, counted %+v", len(frames), c)
+				}
+			})
+		}
 	}
 }
 

@@ -151,11 +151,11 @@ func (l *mirrorLab) bulk(from, to string, address netip.Addr, n int) {
 	}
 }
 
-// shortest is how long a copy has to be to tell its flow.
+// shortest is how long a copy has to be to tell whether it is one of the lab's packets.
 const shortest = 74
 
 // compare fails unless the copies are the frames of the wire, flow by flow in order, cut
-// to a length if that is not 0.
+// to a length if that is not 0. Those too short to tell their flow are compared in any order.
 func compare(t testing.TB, wire [][]byte, copies []decapsulated, length int) {
 	t.Helper()
 	copies = slices.DeleteFunc(copies, func(c decapsulated) bool { return len(c.frame) >= shortest && !isIP(c.frame) })
@@ -164,28 +164,23 @@ func compare(t testing.TB, wire [][]byte, copies []decapsulated, length int) {
 	}
 	want, got := map[string][][]byte{}, map[string][][]byte{}
 	ports := map[string]uint16{}
-	if length > 0 && length < shortest {
-		for _, f := range wire {
-			want[""] = append(want[""], f[:min(len(f), length)])
+	for _, f := range wire {
+		if length > 0 && len(f) > length {
+			f = f[:length]
 		}
-		for _, c := range copies {
-			got[""] = append(got[""], c.frame)
-		}
-		slices.SortFunc(want[""], bytes.Compare)
-		slices.SortFunc(got[""], bytes.Compare)
-	} else {
-		for _, f := range wire {
-			want[flowOf(f)] = append(want[flowOf(f)], f)
-		}
-		for _, c := range copies {
-			k := flowOf(c.frame)
-			got[k] = append(got[k], c.frame)
-			if p, ok := ports[k]; ok && p != c.sport {
-				t.Errorf("copies of one flow have source ports %d and %d", p, c.sport)
-			}
-			ports[k] = c.sport
-		}
+		k, _ := flowOf(f)
+		want[k] = append(want[k], f)
 	}
+	for _, c := range copies {
+		k, told := flowOf(c.frame)
+		got[k] = append(got[k], c.frame)
+		if p, ok := ports[k]; ok && told && p != c.sport {
+			t.Errorf("copies of one flow have source ports %d and %d", p, c.sport)
+		}
+		ports[k] = c.sport
+	}
+	slices.SortFunc(want[""], bytes.Compare)
+	slices.SortFunc(got[""], bytes.Compare)
 	told := 0
 	for k, frames := range want {
 		if told++; told > 40 && t.Failed() {
@@ -202,9 +197,6 @@ func compare(t testing.TB, wire [][]byte, copies []decapsulated, length int) {
 			continue
 		}
 		for i, f := range frames {
-			if length > 0 && len(f) > length {
-				f = f[:length]
-			}
 			if !bytes.Equal(f, got[k][i]) {
 				t.Errorf("flow %s, frame %d:\nwire %d bytes %x\ncopy %d bytes %x", k, i, len(f), f[:min(len(f), 128)],
 					len(got[k][i]), got[k][i][:min(len(got[k][i]), 128)])

@@ -77,6 +77,39 @@ func tag(t testing.TB, ns, device string) {
 	attachFor(t, ns, device, ebpf.AttachTCXIngress, link.Tail(), asm.FnSkbVlanPop.Call())
 }
 
+// superPackets watches the packets of the source where the mirror meets them, before they
+// are cut, and returns what fails unless both directions have had super-packets.
+func (l *mirrorLab) superPackets() (check func()) {
+	l.t.Helper()
+	largest, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 2})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() { largest.Close() })
+	directions := []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress}
+	for i, direction := range directions {
+		attachFor(l.t, l.source, "eth0", direction, link.Head(),
+			asm.Mov.Reg(asm.R6, asm.R1), asm.StoreImm(asm.RFP, -4, int64(i), asm.Word),
+			asm.LoadMapPtr(asm.R1, largest.FD()), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, -4),
+			asm.FnMapLookupElem.Call(), asm.JEq.Imm(asm.R0, 0, "out"),
+			asm.LoadMem(asm.R1, asm.R6, 164, asm.Word), asm.JLE.Imm(asm.R1, 1, "out"), // gso_segs
+			asm.LoadMem(asm.R1, asm.R6, 0, asm.Word), asm.LoadMem(asm.R2, asm.R0, 0, asm.Word), // len
+			asm.JLE.Reg(asm.R1, asm.R2, "out"), asm.StoreMem(asm.R0, 0, asm.R1, asm.Word))
+	}
+	return func() {
+		l.t.Helper()
+		for i, direction := range directions {
+			var n uint32
+			if err := largest.Lookup(uint32(i), &n); err != nil {
+				l.t.Fatal(err)
+			}
+			if n < 60000 {
+				l.t.Errorf("the largest super-packet of %v had %d bytes", direction, n)
+			}
+		}
+	}
+}
+
 // wrapInIP has the source wrap what it sends over TCP as an ipip device does, a
 // super-packet as a whole, and the peer unwrap it. Not every kernel has such a device.
 func (l *mirrorLab) wrapInIP() {
