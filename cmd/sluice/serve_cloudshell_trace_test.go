@@ -113,8 +113,15 @@ func (m *mirrorTrace) readPins(dir string) error {
 		"sources": func([]byte) { m.Sources++ },
 		"helpers": func([]byte) { m.Helpers++ },
 	} {
-		if err := eachValue(filepath.Join(dir, "mirror-1", name), see); err != nil {
-			return fmt.Errorf("read map %s: %w", name, err)
+		// The name of their directory follows from their layout.
+		pins, err := filepath.Glob(filepath.Join(dir, "mirror-[0-9]*-*", name))
+		if err != nil {
+			return err
+		}
+		for _, pin := range pins {
+			if err := eachValue(pin, see); err != nil {
+				return fmt.Errorf("read map %s: %w", name, err)
+			}
 		}
 	}
 	return nil

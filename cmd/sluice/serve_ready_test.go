@@ -24,10 +24,14 @@ func TestAServerWhoseStoreIsFullIsNotReady(t *testing.T) {
 		t.Fatalf("while the store has room: %v", err)
 	}
 	quotas := sluice.SandboxQuotas{Sandboxes: 1000}
-	for n := 0; err == nil; n++ {
-		b := sluice.Sandbox{ID: strconv.Itoa(n), Description: strings.Repeat("x", 256<<10)}
-		if err = store.CreateSandbox(t.Context(), b, quotas); n > 200 {
-			t.Fatal("the store is never full")
+	// To the last place: what refuses a large write may still take a small one.
+	n := 0
+	for _, size := range []int{256 << 10, 16 << 10, 1 << 10} {
+		for err = nil; err == nil; n++ {
+			b := sluice.Sandbox{ID: strconv.Itoa(n), Description: strings.Repeat("x", size)}
+			if err = store.CreateSandbox(t.Context(), b, quotas); n > 900 {
+				t.Fatal("the store is never full")
+			}
 		}
 	}
 	if got := v.checkReady(t.Context()); got == nil || got.Error() != "the store is full and refuses writes" {
