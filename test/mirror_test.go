@@ -102,6 +102,15 @@ func (b *bed) receive(sink receive.Sink) *receive.Receiver {
 // sensor, for UDP alone, and waits until packets meet it.
 func (b *bed) mirror() (sessionID string) {
 	b.t.Helper()
+	return *b.mirrorWith(&ec2.CreateTrafficMirrorFilterRuleInput{
+		TrafficDirection: types.TrafficDirectionIngress, RuleNumber: aws.Int32(1), Protocol: aws.Int32(17),
+		SourceCidrBlock: aws.String("0.0.0.0/0"), DestinationCidrBlock: aws.String("0.0.0.0/0"),
+	}).TrafficMirrorSessionId
+}
+
+// mirrorWith is mirror with rules that accept.
+func (b *bed) mirrorWith(rules ...*ec2.CreateTrafficMirrorFilterRuleInput) *types.TrafficMirrorSession {
+	b.t.Helper()
 	cfg, err := b.server.AWSConfig(b.ctx)
 	b.must(err)
 	c := ec2.NewFromConfig(cfg)
@@ -119,19 +128,18 @@ func (b *bed) mirror() (sessionID string) {
 	b.must(err)
 	f, err := c.CreateTrafficMirrorFilter(b.ctx, &ec2.CreateTrafficMirrorFilterInput{})
 	b.must(err)
-	_, err = c.CreateTrafficMirrorFilterRule(b.ctx, &ec2.CreateTrafficMirrorFilterRuleInput{
-		TrafficMirrorFilterId: f.TrafficMirrorFilter.TrafficMirrorFilterId, TrafficDirection: types.TrafficDirectionIngress,
-		RuleNumber: aws.Int32(1), RuleAction: types.TrafficMirrorRuleActionAccept, Protocol: aws.Int32(17),
-		SourceCidrBlock: aws.String("0.0.0.0/0"), DestinationCidrBlock: aws.String("0.0.0.0/0"),
-	})
-	b.must(err)
+	for _, r := range rules {
+		r.TrafficMirrorFilterId, r.RuleAction = f.TrafficMirrorFilter.TrafficMirrorFilterId, types.TrafficMirrorRuleActionAccept
+		_, err = c.CreateTrafficMirrorFilterRule(b.ctx, r)
+		b.must(err)
+	}
 	s, err := c.CreateTrafficMirrorSession(b.ctx, &ec2.CreateTrafficMirrorSessionInput{
 		NetworkInterfaceId: source, TrafficMirrorTargetId: t.TrafficMirrorTarget.TrafficMirrorTargetId,
 		TrafficMirrorFilterId: f.TrafficMirrorFilter.TrafficMirrorFilterId, SessionNumber: aws.Int32(1),
 	})
 	b.must(err)
 	b.awaitMetric(fmt.Sprintf("network_interface=%q} 1", *source), "sluice_traffic_mirror_source_attached")
-	return *s.TrafficMirrorSession.TrafficMirrorSessionId
+	return s.TrafficMirrorSession
 }
 
 // awaitMetric waits until a scrape has a line that begins with a name and ends as

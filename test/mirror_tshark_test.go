@@ -137,39 +137,14 @@ func (c *capturing) frames() [][]byte {
 // everything mirrors all that crosses the gateway's device towards the client.
 func (b *bed) everything() (vni int32) {
 	b.t.Helper()
-	cfg, err := b.server.AWSConfig(b.ctx)
-	b.must(err)
-	c := ec2.NewFromConfig(cfg)
-	nics, err := c.DescribeNetworkInterfaces(b.ctx, &ec2.DescribeNetworkInterfacesInput{})
-	b.must(err)
-	var source, target *string
-	for _, n := range nics.NetworkInterfaces {
-		if aws.ToString(n.PrivateIpAddress) == b.Hosts()[2].IPv4.String() {
-			target = n.NetworkInterfaceId
-		} else {
-			source = n.NetworkInterfaceId
-		}
-	}
-	t, err := c.CreateTrafficMirrorTarget(b.ctx, &ec2.CreateTrafficMirrorTargetInput{NetworkInterfaceId: target})
-	b.must(err)
-	f, err := c.CreateTrafficMirrorFilter(b.ctx, &ec2.CreateTrafficMirrorFilterInput{})
-	b.must(err)
+	var rules []*ec2.CreateTrafficMirrorFilterRuleInput
 	for _, direction := range []types.TrafficDirection{types.TrafficDirectionIngress, types.TrafficDirectionEgress} {
 		for i, all := range []string{"0.0.0.0/0", "::/0"} {
-			_, err = c.CreateTrafficMirrorFilterRule(b.ctx, &ec2.CreateTrafficMirrorFilterRuleInput{
-				TrafficMirrorFilterId: f.TrafficMirrorFilter.TrafficMirrorFilterId, TrafficDirection: direction, RuleNumber: aws.Int32(int32(i + 1)),
-				RuleAction: types.TrafficMirrorRuleActionAccept, SourceCidrBlock: aws.String(all), DestinationCidrBlock: aws.String(all),
-			})
-			b.must(err)
+			rules = append(rules, &ec2.CreateTrafficMirrorFilterRuleInput{TrafficDirection: direction, RuleNumber: aws.Int32(int32(i + 1)),
+				SourceCidrBlock: aws.String(all), DestinationCidrBlock: aws.String(all)})
 		}
 	}
-	s, err := c.CreateTrafficMirrorSession(b.ctx, &ec2.CreateTrafficMirrorSessionInput{
-		NetworkInterfaceId: source, TrafficMirrorTargetId: t.TrafficMirrorTarget.TrafficMirrorTargetId,
-		TrafficMirrorFilterId: f.TrafficMirrorFilter.TrafficMirrorFilterId, SessionNumber: aws.Int32(1),
-	})
-	b.must(err)
-	b.awaitMetric(fmt.Sprintf("network_interface=%q} 1", *source), "sluice_traffic_mirror_source_attached")
-	return *s.TrafficMirrorSession.VirtualNetworkId
+	return *b.mirrorWith(rules...).VirtualNetworkId
 }
 
 // tsharkFields are the columns that tshark reads of a frame.
