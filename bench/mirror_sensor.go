@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
 
@@ -45,7 +44,7 @@ func (m *mirrored) dropAtSensor() (end func() error, err error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("attach program of the sensor: %w", err), p.Close())
+		return nil, fmt.Errorf("attach program of the sensor: %w", err)
 	}
 	return l.Close, nil
 }
