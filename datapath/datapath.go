@@ -18,7 +18,12 @@ type Options struct {
 	// MaxFlows is how many flows the table holds, from 1024 to 1<<26. The default is
 	// 1<<20. With another number than before, Open makes a new, empty table.
 	MaxFlows uint64
-	Logger   *slog.Logger
+	// CopyPercent is how much of each processor's time copying may take, 1 to 100 percent;
+	// what would take more is not copied, and counted as capped. TruncatedCopyPercent is the
+	// same for copies that have to be truncated to the path to their target, and bounds
+	// them besides. 100 is no bound; so is 0.
+	CopyPercent, TruncatedCopyPercent int
+	Logger                            *slog.Logger
 }
 
 // The bounds of Options.MaxFlows.
@@ -58,6 +63,10 @@ func Open(o Options) (*Datapath, error) {
 	if o.MaxFlows < MaxFlowsMin || o.MaxFlows > MaxFlowsMax {
 		return nil, fmt.Errorf("open datapath: max_flows is %d, want %d to %d", o.MaxFlows, MaxFlowsMin, MaxFlowsMax)
 	}
+	prices, err := newCopyPrices(o.CopyPercent, o.TruncatedCopyPercent)
+	if err != nil {
+		return nil, fmt.Errorf("open datapath: %w", err)
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -75,6 +84,7 @@ func Open(o Options) (*Datapath, error) {
 	if d.mirrors, err = openMirrors(o.Dir, copyMark(&t.layout), o.Logger); err != nil {
 		return nil, errors.Join(fmt.Errorf("open datapath: %w", err), t.close())
 	}
+	d.mirrors.prices = prices
 	d.watch = newWatcher(o.Logger)
 	return d, nil
 }

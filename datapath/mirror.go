@@ -198,6 +198,7 @@ func (m *mirroring) attachMirror(p place, id string, slot uint32, ingress bool) 
 	err := m.put(p.ns, a, func() (_ *ebpf.Program, err error) {
 		loaded, err = m.t.load(mirrorProgMirror, map[string]any{
 			mirrorVarSourceSlot: slot, mirrorVarAtIngress: in, mirrorVarLinkHeader: p.header, mirrorVarCopyMark: m.t.mark,
+			mirrorVarCopyPrice: m.t.prices.copies, mirrorVarTruncatedPrice: m.t.prices.truncated,
 		})
 		return loaded, err
 	})

@@ -84,6 +84,7 @@ type mirrorSessionCounters struct {
 	Packets [7]uint64
 	Bytes   [7]uint64
 	Cut     uint64
+	Room    uint64
 }
 
 type mirrorSessionSlot struct {
@@ -113,22 +114,25 @@ type mirrorTarget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	mirrorMapChunk        = "chunk"
-	mirrorMapDeliveries   = "deliveries"
-	mirrorMapFates        = "fates"
-	mirrorMapHelpers      = "helpers"
-	mirrorMapPaths        = "paths"
-	mirrorMapPlans        = "plans"
-	mirrorMapRates        = "rates"
-	mirrorMapSessionSlots = "session_slots"
-	mirrorMapSources      = "sources"
-	mirrorProgEncap       = "encap"
-	mirrorProgMirror      = "mirror"
-	mirrorProgOffer       = "offer"
-	mirrorVarAtIngress    = "at_ingress"
-	mirrorVarCopyMark     = "copy_mark"
-	mirrorVarLinkHeader   = "link_header"
-	mirrorVarSourceSlot   = "source_slot"
+	mirrorMapChunk          = "chunk"
+	mirrorMapCosts          = "costs"
+	mirrorMapDeliveries     = "deliveries"
+	mirrorMapFates          = "fates"
+	mirrorMapHelpers        = "helpers"
+	mirrorMapPaths          = "paths"
+	mirrorMapPlans          = "plans"
+	mirrorMapRates          = "rates"
+	mirrorMapSessionSlots   = "session_slots"
+	mirrorMapSources        = "sources"
+	mirrorProgEncap         = "encap"
+	mirrorProgMirror        = "mirror"
+	mirrorProgOffer         = "offer"
+	mirrorVarAtIngress      = "at_ingress"
+	mirrorVarCopyMark       = "copy_mark"
+	mirrorVarCopyPrice      = "copy_price"
+	mirrorVarLinkHeader     = "link_header"
+	mirrorVarSourceSlot     = "source_slot"
+	mirrorVarTruncatedPrice = "truncated_price"
 )
 
 // loadMirror returns the embedded CollectionSpec for mirror.
@@ -183,6 +187,7 @@ type mirrorProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type mirrorMapSpecs struct {
 	Chunk        *ebpf.MapSpec `ebpf:"chunk"`
+	Costs        *ebpf.MapSpec `ebpf:"costs"`
 	Deliveries   *ebpf.MapSpec `ebpf:"deliveries"`
 	Fates        *ebpf.MapSpec `ebpf:"fates"`
 	Helpers      *ebpf.MapSpec `ebpf:"helpers"`
@@ -197,10 +202,12 @@ type mirrorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type mirrorVariableSpecs struct {
-	AtIngress  *ebpf.VariableSpec `ebpf:"at_ingress"`
-	CopyMark   *ebpf.VariableSpec `ebpf:"copy_mark"`
-	LinkHeader *ebpf.VariableSpec `ebpf:"link_header"`
-	SourceSlot *ebpf.VariableSpec `ebpf:"source_slot"`
+	AtIngress      *ebpf.VariableSpec `ebpf:"at_ingress"`
+	CopyMark       *ebpf.VariableSpec `ebpf:"copy_mark"`
+	CopyPrice      *ebpf.VariableSpec `ebpf:"copy_price"`
+	LinkHeader     *ebpf.VariableSpec `ebpf:"link_header"`
+	SourceSlot     *ebpf.VariableSpec `ebpf:"source_slot"`
+	TruncatedPrice *ebpf.VariableSpec `ebpf:"truncated_price"`
 }
 
 // mirrorObjects contains all objects after they have been loaded into the kernel.
@@ -224,6 +231,7 @@ func (o *mirrorObjects) Close() error {
 // It can be passed to loadMirrorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type mirrorMaps struct {
 	Chunk        *ebpf.Map `ebpf:"chunk"`
+	Costs        *ebpf.Map `ebpf:"costs"`
 	Deliveries   *ebpf.Map `ebpf:"deliveries"`
 	Fates        *ebpf.Map `ebpf:"fates"`
 	Helpers      *ebpf.Map `ebpf:"helpers"`
@@ -237,6 +245,7 @@ type mirrorMaps struct {
 func (m *mirrorMaps) Close() error {
 	return _MirrorClose(
 		m.Chunk,
+		m.Costs,
 		m.Deliveries,
 		m.Fates,
 		m.Helpers,
@@ -252,10 +261,12 @@ func (m *mirrorMaps) Close() error {
 //
 // It can be passed to loadMirrorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type mirrorVariables struct {
-	AtIngress  *ebpf.Variable `ebpf:"at_ingress"`
-	CopyMark   *ebpf.Variable `ebpf:"copy_mark"`
-	LinkHeader *ebpf.Variable `ebpf:"link_header"`
-	SourceSlot *ebpf.Variable `ebpf:"source_slot"`
+	AtIngress      *ebpf.Variable `ebpf:"at_ingress"`
+	CopyMark       *ebpf.Variable `ebpf:"copy_mark"`
+	CopyPrice      *ebpf.Variable `ebpf:"copy_price"`
+	LinkHeader     *ebpf.Variable `ebpf:"link_header"`
+	SourceSlot     *ebpf.Variable `ebpf:"source_slot"`
+	TruncatedPrice *ebpf.Variable `ebpf:"truncated_price"`
 }
 
 // mirrorPrograms contains all programs after they have been loaded into the kernel.

@@ -45,6 +45,7 @@ type mirrorTable struct {
 	spec     *ebpf.CollectionSpec // never changed
 	maps     mirrorMaps
 	mark     uint32                    // skb->mark of copies on their way out
+	prices   copyPrices                // of a processor's time
 	sources  map[string]uint32         // by interface id
 	mu       sync.Mutex                // of what follows, which Counters reads at any time
 	sessions map[string]uint32         // by session id
@@ -224,7 +225,7 @@ func (t *mirrorTable) eachMap(visit func(name string, m **ebpf.Map) error) error
 	}{
 		{mirrorMapSources, &m.Sources}, {mirrorMapDeliveries, &m.Deliveries}, {mirrorMapFates, &m.Fates},
 		{mirrorMapRates, &m.Rates}, {mirrorMapSessionSlots, &m.SessionSlots}, {mirrorMapPaths, &m.Paths},
-		{mirrorMapHelpers, &m.Helpers}, {mirrorMapChunk, &m.Chunk}, {mirrorMapPlans, &m.Plans},
+		{mirrorMapHelpers, &m.Helpers}, {mirrorMapChunk, &m.Chunk}, {mirrorMapPlans, &m.Plans}, {mirrorMapCosts, &m.Costs},
 	} {
 		if err := visit(e.name, e.m); err != nil {
 			return fmt.Errorf("map %s: %w", e.name, err)

@@ -98,12 +98,9 @@ func TestLocalTrafficCountsAtEgressWhatAPacketSocketCounts(t *testing.T) {
 	awaitEqualCounts(t, d, counter, 2, onlyTCP...)
 }
 
-// tunnel makes a namespace with a device that has no link layer: what comes begins with
-// the IP header.
-func tunnel(t *testing.T, p sluice.EndpointPolicy) (d *Datapath, netns string, tun *os.File) {
-	needRoot(t)
-	netns = testnet.UniquePrefix("datapath") + "tun"
-	makeNamespace(t, netns)
+// addTun makes the device tun0 in a namespace. What is sent by it can be read.
+func addTun(t testing.TB, netns string, addresses ...string) (tun *os.File) {
+	t.Helper()
 	err := inNamespace(netns, func() (err error) {
 		if tun, err = openTun("tun0"); err != nil {
 			return err
@@ -112,7 +109,7 @@ func tunnel(t *testing.T, p sluice.EndpointPolicy) (d *Datapath, netns string, t
 		if err != nil {
 			return err
 		}
-		for _, a := range []string{"10.8.0.1/24", "fd08::1/64"} {
+		for _, a := range addresses {
 			addr, err := netlink.ParseAddr(a)
 			if err != nil {
 				return err
@@ -122,12 +119,25 @@ func tunnel(t *testing.T, p sluice.EndpointPolicy) (d *Datapath, netns string, t
 				return err
 			}
 		}
+		if err := netlink.LinkSetTxQLen(l, 10_000); err != nil { // nothing is to be lost here
+			return err
+		}
 		return netlink.LinkSetUp(l)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { tun.Close() })
+	return tun
+}
+
+// tunnel makes a namespace with a device that has no link layer: what comes begins with
+// the IP header.
+func tunnel(t *testing.T, p sluice.EndpointPolicy) (d *Datapath, netns string, tun *os.File) {
+	needRoot(t)
+	netns = testnet.UniquePrefix("datapath") + "tun"
+	makeNamespace(t, netns)
+	tun = addTun(t, netns, "10.8.0.1/24", "fd08::1/64")
 	d = testDatapath(t, 4096)
 	apply(t, d, sluice.Endpoint{ID: testEndpoint, Policy: p,
 		Interfaces: []sluice.InterfaceRef{{ID: "eni-1", Netns: netns, Device: "tun0"}}})

@@ -8,51 +8,12 @@
 #include <linux/ipv6.h>
 #include <linux/udp.h>
 #include <bpf/bpf_endian.h>
-#include "device.h"
 #include "mirror_maps.h"
 #include "packet.h"
-#include "spread.h"
-
-#define AF_INET 2
-#define AF_INET6 10
-
-/* Flags of bpf_fib_lookup that older headers lack: no look into the neighbour table, and
- * (since Linux 6.7) the source address that goes with the route. */
-#define FIB_SKIP_NEIGH (1U << 2)
-#define FIB_SRC (1U << 4)
+#include "plan.h"
 
 #define VLAN_TAG 4
 #define MAX_TAGS 3
-
-/* The lowest band of a queue that has bands (TC_PRIO_BULK of linux/pkt_sched.h): where
- * there is not room for all, it is copies that are dropped. */
-#define PRIORITY_BULK 2
-
-/* What skb->mark says between the two programs. Nothing but copies is ever put on the
- * helper device. A change makes mirrorMeaning of mirror_layout.go grow. */
-#define MARK_COPY (1U << 31)
-#define MARK_INGRESS (1U << 30)
-#define MARK_FLOW_SHIFT 16
-#define MARK_FLOW_MASK 0x3fff
-#define MARK_DELIVERY_MASK 0xffff
-
-/* The source ports of copies: the dynamic range, as RFC 7348 §5 recommends. */
-#define PORT_FIRST 49152
-
-struct vxlan {
-	__be32 flags;
-	__be32 vni; /* in the upper 24 bits */
-};
-
-struct outer4 {
-	__u8 reserved[2]; /* not sent; it aligns the rest */
-	struct ethhdr ethernet;
-	struct iphdr ip;
-	struct udphdr udp;
-	struct vxlan vxlan;
-	__u8 inner[ETH_HLEN]; /* the frame's own, where it has no tags */
-	__u8 reserved1[2]; /* not sent */
-};
 
 struct outer6 {
 	__u8 reserved[2];
@@ -62,7 +23,6 @@ struct outer6 {
 	struct vxlan vxlan;
 };
 
-_Static_assert(sizeof(struct outer4) == 2 + 14 + 20 + 8 + 8 + 14 + 2, "nothing between the headers");
 _Static_assert(sizeof(struct outer6) == 2 + 14 + 40 + 8 + 8, "nothing between the headers");
 
 /* What a copy is going to be. */
@@ -70,112 +30,24 @@ struct copy {
 	__u32 vni;
 	__u32 length; /* bytes of the frame that go */
 	__u32 header; /* bytes of its Ethernet header, tags included */
-	__u8 ethernet[ETH_HLEN + MAX_TAGS * VLAN_TAG];
+	__u8 ethernet[ETH_HLEN + MAX_TAGS * VLAN_TAG]; /* that header; only for frames with tags */
+	__u8 tagged;
 	__u8 inner6;
 };
 
-/* choose finds the target of a flow: the one with the highest score (rendezvous hashing),
- * so that a target that leaves moves its own flows alone. */
-static __always_inline const struct target *choose(const struct delivery *d, __u32 flow)
+/* note_addresses notes those of the frame as it was on the wire. */
+static __always_inline int note_addresses(struct __sk_buff *skb, const struct plan *p, struct copy *c)
 {
-	const struct target *best = NULL;
-	__u32 highest = 0;
-
-	for (__u32 i = 0; i < TARGETS_PER_SESSION; i++) {
-		const struct target *t = &d->target[i];
-		__u32 score;
-
-		if (i >= d->targets)
-			break;
-		score = mix64(t->seed ^ (__u64)flow << 32) >> 32;
-		if (!best || score > highest) {
-			best = t;
-			highest = score;
-		}
-	}
-	return best;
-}
-
-static __always_inline long look_up(struct __sk_buff *skb, const struct delivery *d, struct plan *p, __u32 flags)
-{
-	struct bpf_fib_lookup *w = &p->way;
-
-	__builtin_memset(w, 0, sizeof(*w));
-	w->ifindex = skb->ifindex;
-	w->l4_protocol = PROTO_UDP;
-	w->sport = bpf_htons(PORT_FIRST + (p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK));
-	w->dport = bpf_htons(4789);
-	w->tot_len = 1; /* of whatever length: the answer holds the MTU then */
-	if (!p->ipv6) {
-		w->family = AF_INET;
-		w->ipv4_src = d->source4;
-		w->ipv4_dst = p->target[3];
-		if (!d->source4)
-			flags |= FIB_SRC;
-	} else {
-		w->family = AF_INET6;
-		__builtin_memcpy(w->ipv6_src, d->source6, 16);
-		__builtin_memcpy(w->ipv6_dst, p->target, 16);
-		if (!d->source6[0] && !d->source6[3])
-			flags |= FIB_SRC;
-	}
-	return bpf_fib_lookup(skb, w, sizeof(*w), flags);
-}
-
-/* make_plan chooses the target and asks for the route as it is now: an address or a route
- * that changes is followed at once. */
-static __always_inline void make_plan(struct __sk_buff *skb, const struct delivery *d, struct plan *p)
-{
-	const struct target *t;
-	long found;
-
-	p->mark = skb->mark;
-	p->mtu = 0;
-	p->unresolved = 0;
-	p->confirmed = 0;
-	t = choose(d, p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
-	if (!t)
-		return;
-	__builtin_memcpy(p->target, t->addr, 16);
-	p->ipv6 = t->family != FAMILY_IPV4;
-	found = look_up(skb, d, p, 0);
-	if (found == BPF_FIB_LKUP_RET_NO_NEIGH) {
-		p->unresolved = 1;
-		found = look_up(skb, d, p, FIB_SKIP_NEIGH);
-	}
-	if (found == BPF_FIB_LKUP_RET_SUCCESS)
-		p->mtu = p->way.mtu_result;
-}
-
-/* overhead is what comes before the frame in an IP packet. */
-static __always_inline __u32 overhead(const struct plan *p)
-{
-	return (p->ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr)) + sizeof(struct udphdr) +
-	       sizeof(struct vxlan);
-}
-
-/* leave sends a copy on its way. While the next hop is being resolved it waits, and what a
- * clone has of the original's route then misleads it: so it gets a route of its own. The
- * first copy of a plan goes through the neighbour table, which sees to it that what it
- * knows stays true; the others have the addresses from there already. */
-static __always_inline int leave(struct __sk_buff *skb, struct plan *p)
-{
-	struct bpf_redir_neigh next = { .nh_family = p->way.family };
-
-	skb->mark = copy_mark;
-	skb->priority = PRIORITY_BULK;
-	if (p->unresolved)
-		return bpf_redirect_neigh(p->way.ifindex, NULL, 0, 0);
-	if (p->confirmed)
-		return bpf_redirect(p->way.ifindex, 0);
-	p->confirmed = 1;
-	__builtin_memcpy(next.ipv6_nh, p->way.ipv6_dst, 16);
-	return bpf_redirect_neigh(p->way.ifindex, &next, sizeof(next), 0);
+	if (bpf_skb_load_bytes(skb, 0, c->ethernet, 2 * ETH_ALEN))
+		return -1;
+	if (p->hidden)
+		__builtin_memcpy(c->ethernet, p->inner_dest, ETH_ALEN);
+	return 0;
 }
 
 /* take_tags takes VLAN tags off the frame, from where the device put them beside it as
  * well as from within, and notes the Ethernet header as it was on the wire. */
-static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
+static __always_inline int take_tags(struct __sk_buff *skb, const struct plan *p, struct copy *c)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	__be16 word[2] = {};
@@ -188,12 +60,12 @@ static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
 
 		if (e->h_proto == skb->protocol &&
 		    (e->h_proto == bpf_htons(ETH_P_IP) || e->h_proto == bpf_htons(ETH_P_IPV6))) {
-			__builtin_memcpy(c->ethernet, e, ETH_HLEN);
 			c->inner6 = e->h_proto == bpf_htons(ETH_P_IPV6);
 			return 0;
 		}
 	}
-	if (bpf_skb_load_bytes(skb, 0, c->ethernet, 12))
+	c->tagged = 1;
+	if (note_addresses(skb, p, c))
 		return -1;
 #pragma unroll
 	for (int i = 0; i < MAX_TAGS; i++) {
@@ -222,55 +94,35 @@ static __always_inline int take_tags(struct __sk_buff *skb, struct copy *c)
 	return 0;
 }
 
-static __always_inline __u16 fold(__u64 sum)
+/* wrap4 writes the outer headers into the room before the frame, and gives the frame its
+ * destination back where that was hidden and its header hasn't been written since. */
+static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c, int in_place)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffffffff) + (sum >> 32);
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return ~sum;
-}
+	const __u32 udp = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length, ip = sizeof(struct iphdr) + udp;
+	const __u32 words = sizeof(struct outer4) / 8;
+	const __u64 *from = (const __u64 *)&p->outer;
+	struct outer4 *o;
 
-/* sum_words adds up an IPv4 header without options, as fold wants it. */
-static __always_inline __u64 sum_words(const struct iphdr *h)
-{
-	__u32 w[sizeof(*h) / 4];
-
-	__builtin_memcpy(w, h, sizeof(*h));
-	return (__u64)w[0] + w[1] + w[2] + w[3] + w[4];
-}
-
-/* wrap4 writes the outer headers as AWS does: time to live 255, no type of service, no
- * identification, no UDP checksum (RFC 7348 §5 allows that). Without an identification
- * fragments can't be told apart (RFC 6864 §4), so nobody may make any. The frame's
- * Ethernet header comes along, or is there already. */
-static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c, int with_inner)
-{
-	__u16 length = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length;
-	struct outer4 o = {
-		.ethernet.h_proto = bpf_htons(ETH_P_IP),
-		.ip.version = 4,
-		.ip.ihl = 5,
-		.ip.tot_len = bpf_htons(sizeof(struct iphdr) + length),
-		.ip.frag_off = bpf_htons(0x4000), /* don't fragment */
-		.ip.ttl = 255,
-		.ip.protocol = PROTO_UDP,
-		.ip.saddr = p->way.ipv4_src,
-		.ip.daddr = p->target[3],
-		.udp.source = p->way.sport,
-		.udp.dest = p->way.dport,
-		.udp.len = bpf_htons(length),
-		.vxlan.flags = bpf_htonl(VXLAN_FLAGS),
-		.vxlan.vni = bpf_htonl(c->vni << 8),
-	};
-
-	__builtin_memcpy(o.ethernet.h_dest, p->way.dmac, ETH_ALEN);
-	__builtin_memcpy(o.ethernet.h_source, p->way.smac, ETH_ALEN);
-	o.ip.check = fold(sum_words(&o.ip));
-	if (!with_inner)
-		return bpf_skb_store_bytes(skb, 0, &o.ethernet, offsetof(struct outer4, inner) - 2, 0);
-	__builtin_memcpy(o.inner, c->ethernet, ETH_HLEN);
-	return bpf_skb_store_bytes(skb, 0, &o.ethernet, offsetof(struct outer4, reserved1) - 2, 0);
+	if ((void *)(long)skb->data + sizeof(*o) > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, sizeof(*o)))
+		return -1;
+	o = (void *)(long)skb->data;
+	if ((void *)(o + 1) > (void *)(long)skb->data_end)
+		return -1;
+	/* In words: the compiler knows of no alignment in a packet, and would take bytes. */
+#pragma unroll
+	for (__u32 i = 0; i < words; i++)
+		((__u64 *)o)[i] = from[i];
+	if (p->hidden && in_place) {
+		if ((void *)o + sizeof(*o) + ETH_ALEN > (void *)(long)skb->data_end)
+			return -1;
+		((__u64 *)o)[words] = from[words];
+	} else {
+		((__u16 *)o)[words * 4] = ((const __u16 *)from)[words * 4];
+	}
+	o->ip.tot_len = bpf_htons(ip);
+	o->ip.check = fold(p->outer_sum + bpf_htons(ip));
+	o->udp.len = bpf_htons(udp);
+	return 0;
 }
 
 struct summing {
@@ -422,6 +274,17 @@ static __always_inline int remake(struct __sk_buff *skb, const struct plan *p, c
 	return bpf_skb_change_proto(skb, p->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0);
 }
 
+/* put_before cuts a frame and makes room at its front for all of outer headers; its own
+ * Ethernet header stays where it is. That is the cheapest way, but what the kernel takes
+ * for the network header is the frame's own then: so it is for devices with an Ethernet
+ * header alone, which don't look, and where both are of one protocol. */
+static __always_inline int put_before(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
+{
+	if (!p->ethernet || !p->ipv6 != !c->inner6 || c->tagged || c->length <= c->header || cut(skb, c->length))
+		return -1;
+	return bpf_skb_change_head(skb, ETH_HLEN + outer, 0);
+}
+
 /* make_room cuts a frame without tags and makes room before it for the outer headers and
  * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
 static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
@@ -436,22 +299,27 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p
 }
 
 /* wrap turns a frame without tags into its copy. */
-static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, const struct copy *c)
+static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, struct copy *c)
 {
 	__u32 inner = c->header, outer = overhead(p);
+	int in_place = !put_before(skb, p, c, outer);
 
-	if (inner < ETH_HLEN || inner > sizeof(c->ethernet) || make_room(skb, p, c, outer))
+	if (!in_place) {
+		if (!c->tagged && (note_addresses(skb, p, c) || bpf_skb_load_bytes(skb, 12, c->ethernet + 12, 2)))
+			return -1;
+		if (inner < ETH_HLEN || inner > sizeof(c->ethernet) || make_room(skb, p, c, outer))
+			return -1;
+		if (c->length < inner)
+			inner = c->length;
+		/* The verifier has to see each bound where it is used. */
+		asm volatile("" : "+r"(inner));
+		if (inner == 0 || inner > sizeof(c->ethernet) ||
+		    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
+			return -1;
+	} else if (p->hidden && p->ipv6 && bpf_skb_store_bytes(skb, ETH_HLEN + outer, p->inner_dest, ETH_ALEN, 0)) {
 		return -1;
-	if (!p->ipv6 && inner == ETH_HLEN && c->length >= ETH_HLEN)
-		return wrap4(skb, p, c, 1);
-	if (c->length < inner)
-		inner = c->length;
-	/* The verifier has to see each bound where it is used. */
-	asm volatile("" : "+r"(inner));
-	if (inner == 0 || inner > sizeof(c->ethernet) ||
-	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
-		return -1;
-	return p->ipv6 ? wrap6(skb, p, c) : wrap4(skb, p, c, 0);
+	}
+	return p->ipv6 ? wrap6(skb, p, c) : wrap4(skb, p, c, in_place);
 }
 
 /* wrap_super wraps a super-packet of TCP as it is: the device that it leaves by cuts it
@@ -465,7 +333,9 @@ static __always_inline int wrap_super(struct __sk_buff *skb, const struct plan *
 	if (bpf_skb_load_bytes(skb, 0, c->ethernet, ETH_HLEN) ||
 	    bpf_skb_adjust_room(skb, outer + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
-	return wrap4(skb, p, c, 1);
+	if (bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, ETH_HLEN, 0))
+		return -1;
+	return wrap4(skb, p, c, 0);
 }
 
 #endif

@@ -10,6 +10,7 @@
 #include "spread.h"
 #include "session.h"
 #include "gate.h"
+#include "cost.h"
 #include "encap.h"
 
 /* TCX_NEXT and TCX_DROP of linux/bpf.h since Linux 6.6; older headers lack them. */
@@ -60,20 +61,34 @@ static __always_inline int within_rate(const struct session *s, __u64 packets, _
 	return within;
 }
 
+/* longest_frame is the size of the longest frame that a packet has on the wire. */
+static __always_inline __u32 longest_frame(struct __sk_buff *skb, const struct packet *p)
+{
+	__u32 frame = skb->len;
+
+	if (skb->gso_size)
+		frame = skb->gso_size + (p->payload ? p->end - p->payload : p->l4 + sizeof(struct udphdr));
+	return frame + (skb->vlan_present ? VLAN_TAG : 0);
+}
+
 /* copy puts a clone on the helper device. Nothing of the packet changes but its mark, and
  * that only for as long as the clone is made. */
 static __always_inline void copy(struct __sk_buff *skb, const struct session *s, const struct packet *p,
 				 __u32 helper, int ports)
 {
-	__u32 key = s->slot * 2 + (at_ingress ? 1 : 0), mark = skb->mark;
+	__u32 key = s->slot * 2 + (at_ingress ? 1 : 0), zero = 0, mark = skb->mark;
 	struct session_counters *c = bpf_map_lookup_elem(&fates, &key);
-	__u64 bytes = frame_bytes(skb, p);
+	struct cost *cost = bpf_map_lookup_elem(&costs, &zero);
+	__u64 bytes = frame_bytes(skb, p), began;
 	__u32 label = MARK_COPY | (at_ingress ? MARK_INGRESS : 0) | s->delivery;
+	int truncated;
 
-	if (!c)
+	if (!c || !cost)
 		return;
 	count(c, FATE_MATCHED, p->packets, bytes);
-	if ((s->packet_cost || s->byte_cost) && !within_rate(s, p->packets, bytes)) {
+	truncated = c->room && longest_frame(skb, p) > c->room;
+	if (!open_account(cost, truncated, &began) ||
+	    ((s->packet_cost || s->byte_cost) && !within_rate(s, p->packets, bytes))) {
 		count(c, FATE_CAPPED, p->packets, bytes);
 		return;
 	}
@@ -81,6 +96,7 @@ static __always_inline void copy(struct __sk_buff *skb, const struct session *s,
 	if (bpf_clone_redirect(skb, helper, 0) < 0)
 		count(c, FATE_ERROR, p->packets, bytes);
 	skb->mark = mark;
+	charge(cost, truncated, began);
 }
 
 SEC("tc")
@@ -161,8 +177,10 @@ int offer(struct __sk_buff *skb)
 		count(counters, FATE_NO_ROUTE, p.packets, bytes);
 		return DROP;
 	}
-	if (parsed != PARSED || !goes_whole(skb, &p, plan, d->packet_length))
+	if (parsed != PARSED || !goes_whole(skb, &p, plan, d->packet_length)) {
+		hide_destination(skb, plan);
 		return NEXT;
+	}
 	c.vni = d->vni;
 	c.length = skb->len;
 	if (wrap_super(skb, plan, &c)) {
@@ -170,6 +188,7 @@ int offer(struct __sk_buff *skb)
 		return DROP;
 	}
 	count(counters, FATE_MIRRORED, p.packets, bytes);
+	counters->room = 0;
 	return leave(skb, plan);
 }
 
@@ -201,10 +220,14 @@ int encap(struct __sk_buff *skb)
 		c.length = most;
 		cut = FATE_TRUNCATED;
 	}
-	if (plan->mark != mark || c.length > 0xffff - overhead(plan) || take_tags(skb, &c) || wrap(skb, plan, &c)) {
+	if (plan->mark != mark || c.length > 0xffff - overhead(plan) || take_tags(skb, plan, &c) || wrap(skb, plan, &c)) {
 		count(counters, FATE_ERROR, 1, frame);
 		return DROP;
 	}
+	if (cut == FATE_TRUNCATED)
+		counters->room = most;
+	else if (frame > counters->room)
+		counters->room = 0;
 	count(counters, FATE_MIRRORED, 1, c.length);
 	if (cut != FATES) {
 		count(counters, cut, 1, c.length);

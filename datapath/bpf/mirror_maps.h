@@ -4,6 +4,9 @@
 #define SLUICE_MIRROR_MAPS_H
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/udp.h>
 #include <bpf/bpf_helpers.h>
 
 #define MAX_SOURCES 1024
@@ -119,6 +122,9 @@ struct session_counters {
 	__u64 packets[FATES];
 	__u64 bytes[FATES]; /* of frames, or of what of them was copied; without encapsulation */
 	__u64 cut; /* bytes of the mirrored frames that their copies lack */
+	/* The most bytes of a frame that the way carries, when the last copy with more had to
+	 * be truncated to it; 0 where none had to. */
+	__u64 room;
 };
 
 /* key: slot of a session * 2 + 1 for ingress. value: packets and bytes by fate. */
@@ -143,6 +149,20 @@ struct {
 	__type(key, __u32);
 	__type(value, struct rate);
 } rates SEC(".maps");
+
+/* When a processor will have paid for the time that copies took of it: CLOCK_MONOTONIC, ns. */
+struct cost {
+	__u64 copies; /* all of them */
+	__u64 truncated; /* those that had to be truncated */
+};
+
+/* key: 0. value: what copying has cost this CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cost);
+} costs SEC(".maps");
 
 /* Who has which slot. User space alone reads and writes it. */
 struct session_slot {
@@ -189,6 +209,22 @@ struct {
 	__type(value, struct helper);
 } helpers SEC(".maps");
 
+/* The header of VXLAN (RFC 7348 §5). */
+struct vxlan {
+	__be32 flags;
+	__be32 vni; /* in the upper 24 bits */
+};
+
+/* What comes before the frame in a copy, over IPv4. */
+struct outer4 {
+	struct ethhdr ethernet;
+	struct iphdr ip;
+	struct udphdr udp;
+	struct vxlan vxlan;
+} __attribute__((packed, aligned(2)));
+
+_Static_assert(sizeof(struct outer4) == 14 + 20 + 8 + 8, "nothing between the headers");
+
 /* How the copies of one clone go. */
 struct plan {
 	struct bpf_fib_lookup way;
@@ -198,9 +234,15 @@ struct plan {
 	__u8 ipv6; /* outside */
 	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
 	__u8 confirmed; /* a copy has gone through the neighbour table */
-	__u8 reserved;
-	__u32 reserved1;
+	__u8 ethernet; /* the device of the way has such headers, and the next hop is known */
+	__u8 hidden; /* the destination of the frames is in inner_dest instead */
+	__u8 reserved[3];
+	__u64 outer_sum; /* of the words of the outer IPv4 header, but for its length */
+	struct outer4 outer __attribute__((aligned(8))); /* without lengths and checksum; unset over IPv6 */
+	__u8 inner_dest[ETH_ALEN]; /* right behind it, as in the copy */
 };
+
+_Static_assert(offsetof(struct plan, inner_dest) == offsetof(struct plan, outer) + sizeof(struct outer4), "as in the copy");
 
 /* key: 0. value: the plan for the clone that is on the helper device. It goes through
  * there in one call, and nothing else does on this CPU meanwhile. */

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What copying may take of a processor's time. Copies are made in the same turn of the
+ * kernel in which their originals arrive, so time is what they take from these; beyond
+ * the bound it is copies that are dropped. */
+#ifndef SLUICE_COST_H
+#define SLUICE_COST_H
+
+#include "mirror_maps.h"
+
+/* How long a processor may save up, ns, and the longest that one copy is taken to have
+ * needed: what took longer was interrupted. */
+#define SAVED 100000000ULL
+#define LONGEST 1000000ULL
+
+/* How many times its own time each copy has to be paid for with, scaled: 100 divided by
+ * the percentage of the processor that may be used. 0 is no bound. The second is for
+ * copies that have to be truncated, since no whole frame fits the path: each is cut by
+ * itself. */
+#define PRICE_SHIFT 8
+volatile const __u32 copy_price;
+volatile const __u32 truncated_price;
+
+/* open_account tells whether a copy may be made as far as earlier ones have been paid
+ * for. began is when, or 0 where nobody asks what it takes. */
+static __always_inline int open_account(struct cost *cost, int truncated, __u64 *began)
+{
+	*began = 0;
+	if (!copy_price && !(truncated && truncated_price))
+		return 1;
+	*began = bpf_ktime_get_ns();
+	return (!copy_price || cost->copies <= *began) && (!truncated || !truncated_price || cost->truncated <= *began);
+}
+
+static __always_inline __u64 paid_until(__u64 before, __u64 now, __u64 price)
+{
+	__u64 saved = now - SAVED;
+
+	return (before > saved ? before : saved) + price;
+}
+
+/* charge makes the next copies wait for what this one has taken. */
+static __always_inline void charge(struct cost *cost, int truncated, __u64 began)
+{
+	__u64 now, took;
+
+	if (!began)
+		return;
+	now = bpf_ktime_get_ns();
+	took = now - began < LONGEST ? now - began : LONGEST;
+	if (copy_price)
+		cost->copies = paid_until(cost->copies, now, took * copy_price >> PRICE_SHIFT);
+	if (truncated && truncated_price)
+		cost->truncated = paid_until(cost->truncated, now, took * truncated_price >> PRICE_SHIFT);
+}
+
+#endif

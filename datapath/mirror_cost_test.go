@@ -1,0 +1,129 @@
+package datapath
+
+import (
+	"log/slog"
+	"testing"
+
+	"sluice"
+	"sluice/internal/testnet"
+)
+
+// limited opens a datapath whose copies may take this much of each processor, and mirrors
+// the lab's source to a session.
+func (l *mirrorLab) limited(copies, truncated int, s sluice.MirrorSession) *Datapath {
+	l.t.Helper()
+	d, err := Open(Options{Dir: bpffs(l.t), MaxFlows: MaxFlowsMin, Logger: slog.New(slog.NewTextHandler(testWriter{l.t}, nil)),
+		CopyPercent: copies, TruncatedCopyPercent: truncated})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.t.Cleanup(func() {
+		if err := d.Remove(); err != nil {
+			l.t.Error(err)
+		}
+	})
+	applyMirrors(l.t, d, l.mirrorSource(s))
+	return d
+}
+
+// sent sends datagrams from the source, all of which have to arrive, and returns what the
+// session counts of them.
+func (l *mirrorLab) sent(d *Datapath, id string, count, size int) sluice.MirrorCounters {
+	l.t.Helper()
+	before := l.counters(d, id).Egress
+	if err := l.numbered(l.source, l.peer, peerIPv4, count, size); err != nil {
+		l.t.Error(err)
+	}
+	after := l.counters(d, id).Egress
+	minus := func(a, b sluice.Counter) sluice.Counter {
+		return sluice.Counter{Packets: a.Packets - b.Packets, Bytes: a.Bytes - b.Bytes}
+	}
+	risen := sluice.MirrorCounters{
+		Matched: minus(after.Matched, before.Matched), Mirrored: minus(after.Mirrored, before.Mirrored),
+		Sliced: minus(after.Sliced, before.Sliced), Truncated: minus(after.Truncated, before.Truncated),
+		Capped: minus(after.Capped, before.Capped), NoRoute: minus(after.NoRoute, before.NoRoute), Errors: minus(after.Errors, before.Errors),
+	}
+	if risen.Matched.Packets != uint64(count) || risen.Mirrored.Packets+risen.Capped.Packets != uint64(count) {
+		l.t.Errorf("of %d packets counted %+v", count, risen)
+	}
+	return risen
+}
+
+// Making a copy takes the better part of a microsecond, and these datagrams a few: that is
+// far more than one percent.
+func TestCopiesBeyondTheirTimeAreDroppedAndNoOriginal(t *testing.T) {
+	const count, full = 30_000, 1472
+	for name, test := range map[string]struct {
+		uplink            int
+		copies, truncated int
+		length            uint32
+		size              int
+		capped, cut       bool
+	}{
+		"truncated":               {uplink: 1500, copies: 100, truncated: 1, size: full, capped: true, cut: true},
+		"truncated, all bounded":  {uplink: 1500, copies: 1, truncated: 100, size: full, capped: true, cut: true},
+		"whole, all bounded":      {uplink: 9000, copies: 1, truncated: 100, size: full, capped: true},
+		"truncated, no bound":     {uplink: 1500, copies: 100, truncated: 100, size: full, cut: true},
+		"whole":                   {uplink: 9000, copies: 100, truncated: 1, size: full},
+		"sliced":                  {uplink: 1500, copies: 100, truncated: 1, size: full, length: 128},
+		"small enough":            {uplink: 1500, copies: 100, truncated: 1, size: 1000},
+		"sliced, and yet too big": {uplink: 1500, copies: 100, truncated: 1, size: full, length: 1490, capped: true, cut: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newMirrorLab(t, 1500, test.uplink)
+			s := l.session(1)
+			s.PacketLength = test.length
+			c := l.sent(l.limited(test.copies, test.truncated, s), s.ID, count, test.size)
+			if (c.Capped.Packets > 0) != test.capped || (c.Truncated.Packets > 0) != test.cut || c.Mirrored.Packets == 0 {
+				t.Errorf("counted %+v", c)
+			}
+			if test.capped && c.Capped.Bytes != c.Capped.Packets*uint64(test.size+42) {
+				t.Errorf("%d packets capped with %d bytes", c.Capped.Packets, c.Capped.Bytes)
+			}
+		})
+	}
+}
+
+// What fits the path is not held up by what doesn't, and once all fits nothing is.
+func TestTheBoundOfTruncatedCopiesEndsWithThem(t *testing.T) {
+	const full = 1472
+	l := newMirrorLab(t, 1500, 1500)
+	s := l.session(1)
+	d := l.limited(100, 1, s)
+	if c := l.sent(d, s.ID, 30_000, full); c.Capped.Packets == 0 {
+		t.Fatalf("counted %+v", c)
+	}
+	if c := l.sent(d, s.ID, 10_000, 1000); c.Capped.Packets != 0 || c.Truncated.Packets != 0 {
+		t.Errorf("that fit the path: counted %+v", c)
+	}
+	for _, end := range []struct{ netns, device string }{{l.source, "up0"}, {l.sensor, "eth0"}} {
+		if err := testnet.SetMTU(end.netns, end.device, 9000); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A processor finds out by its next copy, for which it has to have paid.
+	for range 1000 {
+		if c := l.sent(d, s.ID, 100, full); c.Capped.Packets == 0 {
+			break
+		}
+	}
+	if c := l.sent(d, s.ID, 30_000, full); c.Mirrored.Packets < 29_900 || c.Truncated.Packets != 0 {
+		t.Errorf("with a wide path: counted %+v", c)
+	}
+}
+
+func TestPercentagesOfAProcessorAreChecked(t *testing.T) {
+	for _, p := range []int{-1, 101} {
+		if _, err := newCopyPrices(p, 100); err == nil {
+			t.Errorf("copies may take %d %%", p)
+		}
+		if _, err := newCopyPrices(100, p); err == nil {
+			t.Errorf("truncated copies may take %d %%", p)
+		}
+	}
+	for percent, want := range map[int]uint32{0: 0, 100: 0, 99: 258, 50: 512, 5: 5120, 1: 25600} {
+		if got, err := newCopyPrices(percent, 100); err != nil || got != (copyPrices{copies: want}) {
+			t.Errorf("%d %%: %+v, %v", percent, got, err)
+		}
+	}
+}

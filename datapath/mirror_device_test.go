@@ -1,0 +1,84 @@
+package datapath
+
+import (
+	"bytes"
+	"errors"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// readTun collects the IPv4 packets that are sent by a tun device. They get an empty
+// Ethernet header.
+func readTun(t *testing.T, tun *os.File) (frames func() [][]byte, count func() int) {
+	var mu sync.Mutex
+	var all [][]byte
+	go func() {
+		for b := make([]byte, 1<<16); ; {
+			n, err := tun.Read(b)
+			if err != nil {
+				if !errors.Is(err, os.ErrClosed) {
+					t.Error(err)
+				}
+				return
+			}
+			if b[0]>>4 == 4 { // the device has an IPv6 address, too, of which it speaks
+				mu.Lock()
+				all = append(all, join(make([]byte, 12), []byte{8, 0}, b[:n]))
+				mu.Unlock()
+			}
+		}
+	}()
+	return func() [][]byte {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(all)
+		}, func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return len(all)
+		}
+}
+
+// A device without an Ethernet header gets the IP packets of the copies, the whole of them.
+func TestCopiesLeaveByADeviceWithoutEthernet(t *testing.T) {
+	for name, test := range map[string]struct {
+		length uint32
+		size   int // of the datagrams
+	}{
+		"whole": {size: 700}, "sliced": {size: 700, length: 128}, "truncated": {size: 1472},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newMirrorLab(t, 1500, 1500)
+			tun := addTun(t, l.source, "10.9.3.1/24")
+			s := l.session(1)
+			s.PacketLength, s.Targets = test.length, []netip.Addr{netip.MustParseAddr("10.9.3.2")}
+			d, wire, _ := l.mirrored(s)
+			frames, taken := readTun(t, tun)
+			for _, to := range []netip.Addr{peerIPv4, peerIPv6} {
+				for range 20 {
+					l.udp(l.source, to, test.size)
+				}
+			}
+			// Only of what is one for the program do several frames go by one look-up.
+			l.bulk(l.source, l.peer, peerIPv4, 1<<20)
+			settle(wire)
+			c := l.counters(d, s.ID)
+			want := c.Egress.Mirrored.Packets + c.Ingress.Mirrored.Packets
+			await(t, "all copies are there", 5*time.Second, func() bool { return uint64(taken()) >= want })
+			copies := decapsulate(t, frames())
+			if len(copies) < 500 || uint64(len(copies)) != want || c.Egress.Errors.Packets+c.Ingress.Errors.Packets > 0 {
+				t.Fatalf("%d copies, counted %+v", len(copies), c)
+			}
+			originals := wire.take(isIP)
+			for _, c := range copies {
+				if !slices.ContainsFunc(originals, func(o []byte) bool { return bytes.HasPrefix(o, c.frame) }) {
+					t.Fatalf("a copy of nothing that was on the wire: %x", c.frame)
+				}
+			}
+		})
+	}
+}
