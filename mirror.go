@@ -166,7 +166,7 @@ type MirrorCounters struct {
 	Mirrored  Counter // copies handed to the network
 	Sliced    Counter // of Mirrored: cut to PacketLength
 	Truncated Counter // of Mirrored: cut to what the path to the target carries
-	Capped    Counter // not copied: over the session's rate
+	Capped    Counter // not copied: over the session's rate, or over what copies may take of a processor
 	NoRoute   Counter // not copied: no way to the target
 	Errors    Counter // not copied: anything else
 }

@@ -29,7 +29,8 @@ type Config struct {
 	TargetGroups []TargetGroupConfig `yaml:"target_groups"`
 	// Resolvers are the addresses whose DNS the network service amazon-dns means. nil:
 	// those of AWS.
-	Resolvers []string `yaml:"resolvers"`
+	Resolvers []string        `yaml:"resolvers"`
+	Mirroring MirroringConfig `yaml:"mirroring"`
 }
 
 // APIConfig is the AWS front door.
@@ -79,6 +80,13 @@ type LimitsConfig struct {
 	SandboxesPerOwner int `yaml:"sandboxes_per_owner"` // that users make who are no admins
 }
 
+// MirroringConfig bounds what mirroring may take of each processor's time, in percent of
+// it, 1 to 100. What would take more is not copied. 100 is no bound.
+type MirroringConfig struct {
+	CPUPercent          int `yaml:"cpu_percent"`
+	TruncatedCPUPercent int `yaml:"truncated_cpu_percent"` // copies that no path carries whole
+}
+
 // TargetGroupConfig is a group of receivers over which flows are spread.
 type TargetGroupConfig struct {
 	Name    string   `yaml:"name"`
@@ -109,6 +117,11 @@ const (
 	DefaultDeadline = time.Minute
 	DefaultMaxRows  = 2_000_000
 	DefaultMaxBody  = 8 << 20
+
+	// Copies that were asked for may take what they need. Those that the path to the target
+	// has no room for take several times as much, which nobody asked for.
+	DefaultCPUPercent          = 100
+	DefaultTruncatedCPUPercent = 5
 )
 
 // DefaultConfig returns the configuration of a server without a file.
@@ -123,6 +136,7 @@ func DefaultConfig() Config {
 		FlowTable:  FlowTableConfig{MaxFlows: DefaultMaxFlows},
 		Operations: OperationsConfig{Deadline: DefaultDeadline, MaxRows: DefaultMaxRows},
 		Limits:     LimitsConfig{MaxBodyBytes: DefaultMaxBody},
+		Mirroring:  MirroringConfig{CPUPercent: DefaultCPUPercent, TruncatedCPUPercent: DefaultTruncatedCPUPercent},
 	}
 }
 

@@ -41,6 +41,8 @@ func (c *Config) validateMirroring(d *configDecoder) {
 	} {
 		requireRange(d, "limits."+limit.key, int64(limit.n), 0, limit.most)
 	}
+	requireRange(d, "mirroring.cpu_percent", int64(c.Mirroring.CPUPercent), 1, 100)
+	requireRange(d, "mirroring.truncated_cpu_percent", int64(c.Mirroring.TruncatedCPUPercent), 1, 100)
 	if len(c.Resolvers) > maxResolvers {
 		d.problem("resolvers", "%d addresses, want at most %d", len(c.Resolvers), maxResolvers)
 	}

@@ -27,6 +27,7 @@ operations: {deadline: 90s, max_rows: 10}
 limits: {max_body_bytes: 65536, firewalls: 3, firewall_policies: 4, mirror_filters: 5, mirror_targets: 6, mirror_sessions: 7,
   mirror_rules_per_filter: 8, mirror_sessions_per_source: 2, mirror_sources_per_target: 100, security_groups: 9, security_group_rules: 10}
 resolvers: [192.0.2.53, "fd00::53"]
+mirroring: {cpu_percent: 40}
 target_groups:
   - name: sensors
     members: [eni-0123456789abcdef0, 192.0.2.7]
@@ -56,6 +57,7 @@ interfaces:
 		Limits: LimitsConfig{MaxBodyBytes: 65536, Firewalls: 3, FirewallPolicies: 4, MirrorFilters: 5, MirrorTargets: 6, MirrorSessions: 7,
 			MirrorRulesPerFilter: 8, MirrorSessionsPerSource: 2, MirrorSourcesPerTarget: 100, SecurityGroups: 9, SecurityGroupRules: 10},
 		Resolvers: []string{"192.0.2.53", "fd00::53"},
+		Mirroring: MirroringConfig{CPUPercent: 40, TruncatedCPUPercent: DefaultTruncatedCPUPercent},
 		TargetGroups: []TargetGroupConfig{
 			{Name: "sensors", Members: []string{"eni-0123456789abcdef0", "192.0.2.7"}},
 			{Name: "others", Arn: "arn:aws:elasticloadbalancing:eu-west-2:000000000042:loadbalancer/net/others/0123456789abcdef", Members: []string{"fd00::7"}},
@@ -120,6 +122,9 @@ func TestConfigErrorsNameKeyAndLine(t *testing.T) {
 		"limits: {sandboxes_per_owner: 501}":                     {"limits.sandboxes_per_owner: 501 is not between 0 and 500"},
 		"limits: {mirror_rules_per_filter: 65}":                  {"limits.mirror_rules_per_filter: 65 is not between 0 and 64"},
 		"resolvers: [" + strings.Repeat("192.0.2.1,", 9) + "]":   {"line 1: resolvers: 9 addresses, want at most 8"},
+		"mirroring: {cpu_percent: 0}":                            {"line 1: mirroring.cpu_percent:"},
+		"mirroring: {truncated_cpu_percent: 101}":                {"line 1: mirroring.truncated_cpu_percent:"},
+		"mirroring: {cpu_percent: 5%}":                           {"line 1: mirroring.cpu_percent:"},
 		"resolvers: [one]":                                       {`resolvers[0]: "one" is not an IP address`},
 		"target_groups: [{name: a.b, members: [192.0.2.1]}]":     {`target_groups[0].name: "a.b" is not 1 to 32 letters`},
 		"target_groups: [{name: a}]":                             {"target_groups[0].members: 0 members, want 1 to 16"},

@@ -206,7 +206,8 @@ func (k *mirrorChecker) sayCopy(t trackedProbe) bool {
 		k.say("copy", stepOK, "made: %s", countedText(c))
 		return true
 	case c.Capped.Packets > 0:
-		k.say("copy", stepFailed, "not copied: the session is over its rate (tags %s, %s)", sluice.TagPacketsPerSecond, sluice.TagBytesPerSecond)
+		k.say("copy", stepFailed, "not copied: over the session's rate (tags %s, %s), or over what copies may take of a processor (mirroring in the configuration)",
+			sluice.TagPacketsPerSecond, sluice.TagBytesPerSecond)
 	case c.NoRoute.Packets > 0:
 		k.say("route", stepFailed, "no way from %s to the target,%s", k.source.name(), k.receiverAddresses())
 	case c.Errors.Packets > 0:

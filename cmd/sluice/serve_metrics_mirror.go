@@ -26,7 +26,7 @@ var mirrorMetrics = []mirrorMetric{
 	{"mirrored", "whose copies were handed to the network.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Mirrored }},
 	{"sliced", "whose copies were cut to the session's PacketLength.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Sliced }},
 	{"truncated", "whose copies were cut to what the path to the target carries.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Truncated }},
-	{"capped", "that were not copied: over the session's rate.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Capped }},
+	{"capped", "that were not copied: over the session's rate, or over what copies may take of a processor.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Capped }},
 	{"no_route", "that were not copied: no way to the target.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.NoRoute }},
 	{"errors", "that were not copied for any other reason.", func(c *sluice.MirrorCounters) *sluice.Counter { return &c.Errors }},
 }

@@ -166,7 +166,10 @@ func (v *server) openDatapath() error {
 		return err
 	}
 	dir := pinDir(v.config.BPFFS, v.config.StateDir)
-	dp, err := datapath.Open(datapath.Options{Dir: dir, MaxFlows: uint64(v.config.FlowTable.MaxFlows), Logger: v.log})
+	dp, err := datapath.Open(datapath.Options{
+		Dir: dir, MaxFlows: uint64(v.config.FlowTable.MaxFlows), Logger: v.log,
+		CopyPercent: v.config.Mirroring.CPUPercent, TruncatedCopyPercent: v.config.Mirroring.TruncatedCPUPercent,
+	})
 	if err != nil {
 		return err
 	}
