@@ -81,7 +81,8 @@ type LimitsConfig struct {
 }
 
 // MirroringConfig bounds what mirroring may take of each processor's time, in percent of
-// it, 1 to 100. What would take more is not copied. 100 is no bound.
+// it, 1 to 100. What would take more is not copied, unless the processor would be idle. 100
+// is no bound.
 type MirroringConfig struct {
 	CPUPercent          int `yaml:"cpu_percent"`
 	TruncatedCPUPercent int `yaml:"truncated_cpu_percent"` // copies that no path carries whole

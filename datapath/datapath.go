@@ -19,9 +19,9 @@ type Options struct {
 	// 1<<20. With another number than before, Open makes a new, empty table.
 	MaxFlows uint64
 	// CopyPercent is how much of each processor's time copying may take, 1 to 100 percent;
-	// what would take more is not copied, and counted as capped. TruncatedCopyPercent is the
-	// same for copies that have to be truncated to the path to their target, and bounds
-	// them besides. 100 is no bound; so is 0.
+	// what would take more is not copied, and counted as capped, unless the processor would
+	// be idle. TruncatedCopyPercent is the same for copies that have to be truncated to the
+	// path to their target, and bounds them besides. 100 is no bound; so is 0.
 	CopyPercent, TruncatedCopyPercent int
 	Logger                            *slog.Logger
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* What copying may take of a processor's time. Copies are made in the same turn of the
  * kernel in which their originals arrive, so time is what they take from these; beyond
- * the bound it is copies that are dropped. */
+ * the bound it is copies that are dropped. Time in which the processor had nothing else to
+ * do is free. */
 #ifndef SLUICE_COST_H
 #define SLUICE_COST_H
 
+#include <bpf/bpf_core_read.h>
 #include "mirror_maps.h"
 
 /* How long a processor may save up, ns, and the longest that one copy is taken to have
@@ -20,12 +22,27 @@
 volatile const __u32 copy_price;
 volatile const __u32 truncated_price;
 
-/* open_account tells whether a copy may be made as far as earlier ones have been paid
+/* What is read of the kernel's own: found by name when the program is loaded. */
+struct task_struct {
+	int pid; /* 0 is the idle task of a processor */
+} __attribute__((preserve_access_index));
+
+/* would_idle tells that the packet has interrupted nobody's work: what it takes of the
+ * processor is nobody else's, for the kernel hands packets to a thread of its own
+ * (ksoftirqd) as soon as it can't keep up with them otherwise. */
+static __always_inline int would_idle(void)
+{
+	struct task_struct *now = bpf_get_current_task_btf();
+
+	return now->pid == 0;
+}
+
+/* open_account tells whether a copy may be made, as far as earlier ones have been paid
  * for. began is when, or 0 where nobody asks what it takes. */
 static __always_inline int open_account(struct cost *cost, int truncated, __u64 *began)
 {
 	*began = 0;
-	if (!copy_price && !(truncated && truncated_price))
+	if ((!copy_price && !(truncated && truncated_price)) || would_idle())
 		return 1;
 	*began = bpf_ktime_get_ns();
 	return (!copy_price || cost->copies <= *began) && (!truncated || !truncated_price || cost->truncated <= *began);
