@@ -26,6 +26,18 @@ func (l *mirrorLab) limited(copies, truncated int, s sluice.MirrorSession) *Data
 	return d
 }
 
+// minus is what has been counted between two looks.
+func minus(after, before sluice.MirrorCounters) sluice.MirrorCounters {
+	of := func(a, b sluice.Counter) sluice.Counter {
+		return sluice.Counter{Packets: a.Packets - b.Packets, Bytes: a.Bytes - b.Bytes}
+	}
+	return sluice.MirrorCounters{
+		Matched: of(after.Matched, before.Matched), Mirrored: of(after.Mirrored, before.Mirrored),
+		Sliced: of(after.Sliced, before.Sliced), Truncated: of(after.Truncated, before.Truncated),
+		Capped: of(after.Capped, before.Capped), NoRoute: of(after.NoRoute, before.NoRoute), Errors: of(after.Errors, before.Errors),
+	}
+}
+
 // sent sends datagrams from the source, all of which have to arrive, and returns what the
 // session counts of them.
 func (l *mirrorLab) sent(d *Datapath, id string, count, size int) sluice.MirrorCounters {
@@ -34,15 +46,7 @@ func (l *mirrorLab) sent(d *Datapath, id string, count, size int) sluice.MirrorC
 	if err := l.numbered(l.source, l.peer, peerIPv4, count, size); err != nil {
 		l.t.Error(err)
 	}
-	after := l.counters(d, id).Egress
-	minus := func(a, b sluice.Counter) sluice.Counter {
-		return sluice.Counter{Packets: a.Packets - b.Packets, Bytes: a.Bytes - b.Bytes}
-	}
-	risen := sluice.MirrorCounters{
-		Matched: minus(after.Matched, before.Matched), Mirrored: minus(after.Mirrored, before.Mirrored),
-		Sliced: minus(after.Sliced, before.Sliced), Truncated: minus(after.Truncated, before.Truncated),
-		Capped: minus(after.Capped, before.Capped), NoRoute: minus(after.NoRoute, before.NoRoute), Errors: minus(after.Errors, before.Errors),
-	}
+	risen := minus(l.counters(d, id).Egress, before)
 	if risen.Matched.Packets != uint64(count) || risen.Mirrored.Packets+risen.Capped.Packets != uint64(count) {
 		l.t.Errorf("of %d packets counted %+v", count, risen)
 	}

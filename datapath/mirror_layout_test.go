@@ -105,7 +105,7 @@ func TestWhatMarksAndFatesMean(t *testing.T) {
 		}
 		return strings.Join(strings.Fields(text), " ")
 	}
-	got := fmt.Sprint(mirrorMeaning, " ", words("encap.h", "#define MARK_COPY", "/*"), " ", words("mirror_maps.h", "enum fate {", "};"))
+	got := fmt.Sprint(mirrorMeaning, " ", words("plan.h", "#define MARK_COPY", "/*"), " ", words("mirror_maps.h", "enum fate {", "};"))
 	want := "2 (1U << 31) #define MARK_INGRESS (1U << 30) #define MARK_FLOW_SHIFT 16 #define MARK_FLOW_MASK 0x3fff " +
 		"#define MARK_DELIVERY_MASK 0xffff " +
 		"FATE_MATCHED, FATE_MIRRORED, FATE_SLICED, /* of the mirrored ones */ FATE_TRUNCATED, /* of the mirrored ones */ " +
