@@ -84,7 +84,8 @@ type mirrorSessionCounters struct {
 	Packets [7]uint64
 	Bytes   [7]uint64
 	Cut     uint64
-	Room    uint64
+	Narrow  uint64
+	Room    [16]uint32
 }
 
 type mirrorSessionSlot struct {

@@ -38,11 +38,12 @@ static __always_inline int would_idle(void)
 }
 
 /* open_account tells whether a copy may be made, as far as earlier ones have been paid
- * for. began is when, or 0 where nobody asks what it takes. */
-static __always_inline int open_account(struct cost *cost, int truncated, __u64 *began)
+ * for. narrow is that copies of the session have been truncated, truncated that this one
+ * will probably be, began when, or 0 where nobody asks what it takes. */
+static __always_inline int open_account(struct cost *cost, int narrow, int truncated, __u64 *began)
 {
 	*began = 0;
-	if ((!copy_price && !(truncated && truncated_price)) || would_idle())
+	if ((!copy_price && !(narrow && truncated_price)) || would_idle())
 		return 1;
 	*began = bpf_ktime_get_ns();
 	return (!copy_price || cost->copies <= *began) && (!truncated || !truncated_price || cost->truncated <= *began);
@@ -50,12 +51,13 @@ static __always_inline int open_account(struct cost *cost, int truncated, __u64 
 
 static __always_inline __u64 paid_until(__u64 before, __u64 now, __u64 price)
 {
-	__u64 saved = now - SAVED;
+	__u64 saved = now > SAVED ? now - SAVED : 0;
 
 	return (before > saved ? before : saved) + price;
 }
 
-/* charge makes the next copies wait for what this one has taken. */
+/* charge makes the next copies wait for what this one has taken. truncated is that it had
+ * to be. */
 static __always_inline void charge(struct cost *cost, int truncated, __u64 began)
 {
 	__u64 now, took;

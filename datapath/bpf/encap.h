@@ -41,7 +41,7 @@ static __always_inline int note_addresses(struct __sk_buff *skb, const struct pl
 	if (bpf_skb_load_bytes(skb, 0, c->ethernet, 2 * ETH_ALEN))
 		return -1;
 	if (p->hidden)
-		__builtin_memcpy(c->ethernet, p->inner_dest, ETH_ALEN);
+		__builtin_memcpy(c->ethernet, p->outer.inner.h_dest, ETH_ALEN);
 	return 0;
 }
 
@@ -94,31 +94,26 @@ static __always_inline int take_tags(struct __sk_buff *skb, const struct plan *p
 	return 0;
 }
 
-/* wrap4 writes the outer headers into the room before the frame, and gives the frame its
- * destination back where that was hidden and its header hasn't been written since. */
-static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c, int in_place)
+/* wrap4 writes the outer headers, and the frame's own Ethernet header behind them unless
+ * that is there already. */
+static __always_inline int wrap4(struct __sk_buff *skb, const struct plan *p, const struct copy *c, int with_inner)
 {
 	const __u32 udp = sizeof(struct udphdr) + sizeof(struct vxlan) + c->length, ip = sizeof(struct iphdr) + udp;
-	const __u32 words = sizeof(struct outer4) / 8;
+	const __u32 bytes = offsetof(struct outer4, inner) + (with_inner ? ETH_HLEN : 0);
 	const __u64 *from = (const __u64 *)&p->outer;
 	struct outer4 *o;
 
-	if ((void *)(long)skb->data + sizeof(*o) > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, sizeof(*o)))
+	if ((void *)(long)skb->data + bytes > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, bytes))
 		return -1;
 	o = (void *)(long)skb->data;
-	if ((void *)(o + 1) > (void *)(long)skb->data_end)
+	if ((void *)o + bytes > (void *)(long)skb->data_end)
 		return -1;
 	/* In words: the compiler knows of no alignment in a packet, and would take bytes. */
 #pragma unroll
-	for (__u32 i = 0; i < words; i++)
+	for (__u32 i = 0; i < bytes / 8; i++)
 		((__u64 *)o)[i] = from[i];
-	if (p->hidden && in_place) {
-		if ((void *)o + sizeof(*o) + ETH_ALEN > (void *)(long)skb->data_end)
-			return -1;
-		((__u64 *)o)[words] = from[words];
-	} else {
-		((__u16 *)o)[words * 4] = ((const __u16 *)from)[words * 4];
-	}
+	if (!with_inner)
+		((__u16 *)o)[bytes / 2 - 1] = ((const __u16 *)from)[bytes / 2 - 1];
 	o->ip.tot_len = bpf_htons(ip);
 	o->ip.check = fold(p->outer_sum + bpf_htons(ip));
 	o->udp.len = bpf_htons(udp);
@@ -274,17 +269,6 @@ static __always_inline int remake(struct __sk_buff *skb, const struct plan *p, c
 	return bpf_skb_change_proto(skb, p->ipv6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP), 0);
 }
 
-/* put_before cuts a frame and makes room at its front for all of outer headers; its own
- * Ethernet header stays where it is. That is the cheapest way, but what the kernel takes
- * for the network header is the frame's own then: so it is for devices with an Ethernet
- * header alone, which don't look, and where both are of one protocol. */
-static __always_inline int put_before(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
-{
-	if (!p->ethernet || !p->ipv6 != !c->inner6 || c->tagged || c->length <= c->header || cut(skb, c->length))
-		return -1;
-	return bpf_skb_change_head(skb, ETH_HLEN + outer, 0);
-}
-
 /* make_room cuts a frame without tags and makes room before it for the outer headers and
  * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
 static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
@@ -302,24 +286,21 @@ static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p
 static __always_inline int wrap(struct __sk_buff *skb, const struct plan *p, struct copy *c)
 {
 	__u32 inner = c->header, outer = overhead(p);
-	int in_place = !put_before(skb, p, c, outer);
 
-	if (!in_place) {
-		if (!c->tagged && (note_addresses(skb, p, c) || bpf_skb_load_bytes(skb, 12, c->ethernet + 12, 2)))
-			return -1;
-		if (inner < ETH_HLEN || inner > sizeof(c->ethernet) || make_room(skb, p, c, outer))
-			return -1;
-		if (c->length < inner)
-			inner = c->length;
-		/* The verifier has to see each bound where it is used. */
-		asm volatile("" : "+r"(inner));
-		if (inner == 0 || inner > sizeof(c->ethernet) ||
-		    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
-			return -1;
-	} else if (p->hidden && p->ipv6 && bpf_skb_store_bytes(skb, ETH_HLEN + outer, p->inner_dest, ETH_ALEN, 0)) {
+	if (!p->ipv6 && !c->tagged && c->length >= ETH_HLEN)
+		return make_room(skb, p, c, outer) ? -1 : wrap4(skb, p, c, 1);
+	if (!c->tagged && (note_addresses(skb, p, c) || bpf_skb_load_bytes(skb, 12, c->ethernet + 12, 2)))
 		return -1;
-	}
-	return p->ipv6 ? wrap6(skb, p, c) : wrap4(skb, p, c, in_place);
+	if (inner < ETH_HLEN || inner > sizeof(c->ethernet) || make_room(skb, p, c, outer))
+		return -1;
+	if (c->length < inner)
+		inner = c->length;
+	/* The verifier has to see each bound where it is used. */
+	asm volatile("" : "+r"(inner));
+	if (inner == 0 || inner > sizeof(c->ethernet) ||
+	    bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, inner, 0))
+		return -1;
+	return p->ipv6 ? wrap6(skb, p, c) : wrap4(skb, p, c, 0);
 }
 
 /* wrap_super wraps a super-packet of TCP as it is: the device that it leaves by cuts it
@@ -328,14 +309,10 @@ static __always_inline int wrap_super(struct __sk_buff *skb, const struct plan *
 {
 	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 | BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_ENCAP_L2(ETH_HLEN) |
 		      BPF_F_ADJ_ROOM_ENCAP_L2_ETH | BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
-	const __u32 outer = sizeof(struct iphdr) + sizeof(struct udphdr) + sizeof(struct vxlan);
 
-	if (bpf_skb_load_bytes(skb, 0, c->ethernet, ETH_HLEN) ||
-	    bpf_skb_adjust_room(skb, outer + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
+	if (bpf_skb_adjust_room(skb, overhead(p) + ETH_HLEN, BPF_ADJ_ROOM_MAC, flags))
 		return -1;
-	if (bpf_skb_store_bytes(skb, ETH_HLEN + outer, c->ethernet, ETH_HLEN, 0))
-		return -1;
-	return wrap4(skb, p, c, 0);
+	return wrap4(skb, p, c, 1);
 }
 
 #endif

@@ -45,7 +45,7 @@ static __always_inline int within_rate(const struct session *s, __u64 packets, _
 {
 	__u32 slot = s->slot;
 	struct rate *r = bpf_map_lookup_elem(&rates, &slot);
-	__u64 now = bpf_ktime_get_ns(), saved = now - BURST;
+	__u64 now = bpf_ktime_get_ns(), saved = now > BURST ? now - BURST : 0;
 	__u64 cost = packets * s->packet_cost >> COST_SHIFT, byte_cost = bytes * s->byte_cost >> COST_SHIFT;
 	int within = 0;
 
@@ -61,14 +61,37 @@ static __always_inline int within_rate(const struct session *s, __u64 packets, _
 	return within;
 }
 
-/* longest_frame is the size of the longest frame that a packet has on the wire. */
+/* What a tunnel may put between its own header and the payload of what it carries:
+ * UDP, VXLAN, Ethernet, IPv6 and the longest TCP header. */
+#define TUNNELLED (8 + 8 + 14 + 40 + 60)
+
+/* longest_frame is the size of the longest frame that a packet has on the wire; of a
+ * super-packet of a tunnel it may be less. */
 static __always_inline __u32 longest_frame(struct __sk_buff *skb, const struct packet *p)
 {
 	__u32 frame = skb->len;
 
-	if (skb->gso_size)
-		frame = skb->gso_size + (p->payload ? p->end - p->payload : p->l4 + sizeof(struct udphdr));
+	if (skb->gso_size) {
+		frame = skb->gso_size;
+		frame += p->key.protocol == PROTO_TCP ? p->end - p->payload : p->l4 + TUNNELLED;
+	}
 	return frame + (skb->vlan_present ? VLAN_TAG : 0);
+}
+
+/* is_narrow tells whether a copy will have to be truncated, as far as is known. */
+static __always_inline int is_narrow(struct __sk_buff *skb, const struct session *s, const struct packet *p,
+				     const struct session_counters *c, __u32 flow)
+{
+	__u32 index = s->delivery, choice;
+	const struct delivery *d;
+
+	if (!c->narrow)
+		return 0;
+	d = bpf_map_lookup_elem(&deliveries, &index);
+	if (!d)
+		return 0;
+	choice = choose(d, flow);
+	return choice < TARGETS_PER_SESSION && c->room[choice] && longest_frame(skb, p) > c->room[choice];
 }
 
 /* copy puts a clone on the helper device. Nothing of the packet changes but its mark, and
@@ -77,26 +100,26 @@ static __always_inline void copy(struct __sk_buff *skb, const struct session *s,
 				 __u32 helper, int ports)
 {
 	__u32 key = s->slot * 2 + (at_ingress ? 1 : 0), zero = 0, mark = skb->mark;
+	__u32 label = MARK_COPY | (at_ingress ? MARK_INGRESS : 0) | s->delivery;
 	struct session_counters *c = bpf_map_lookup_elem(&fates, &key);
 	struct cost *cost = bpf_map_lookup_elem(&costs, &zero);
-	__u64 bytes = frame_bytes(skb, p), began;
-	__u32 label = MARK_COPY | (at_ingress ? MARK_INGRESS : 0) | s->delivery;
-	int truncated;
+	__u32 flow = spread(p, ports) & MARK_FLOW_MASK;
+	__u64 bytes = frame_bytes(skb, p), truncated, began;
 
 	if (!c || !cost)
 		return;
 	count(c, FATE_MATCHED, p->packets, bytes);
-	truncated = c->room && longest_frame(skb, p) > c->room;
-	if (!open_account(cost, truncated, &began) ||
+	if (!open_account(cost, c->narrow, truncated_price && is_narrow(skb, s, p, c, flow), &began) ||
 	    ((s->packet_cost || s->byte_cost) && !within_rate(s, p->packets, bytes))) {
 		count(c, FATE_CAPPED, p->packets, bytes);
 		return;
 	}
-	skb->mark = label | (spread(p, ports) & MARK_FLOW_MASK) << MARK_FLOW_SHIFT;
+	truncated = c->packets[FATE_TRUNCATED];
+	skb->mark = label | flow << MARK_FLOW_SHIFT;
 	if (bpf_clone_redirect(skb, helper, 0) < 0)
 		count(c, FATE_ERROR, p->packets, bytes);
 	skb->mark = mark;
-	charge(cost, truncated, began);
+	charge(cost, c->packets[FATE_TRUNCATED] != truncated, began);
 }
 
 SEC("tc")
@@ -137,12 +160,27 @@ static __always_inline struct session_counters *counters_of(const struct deliver
 	return bpf_map_lookup_elem(&fates, &key);
 }
 
+/* note_room notes what the way of a frame had room for, or 0 where the frame didn't have to
+ * be truncated. One that would have fitted before tells nothing. */
+static __always_inline void note_room(struct session_counters *c, const struct plan *p, __u32 frame, __u32 room)
+{
+	__u32 *noted;
+
+	if (p->choice >= TARGETS_PER_SESSION || (!c->narrow && !room))
+		return;
+	noted = &c->room[p->choice];
+	if (room)
+		c->narrow = 1;
+	if (room || frame > *noted)
+		*noted = room;
+}
+
 /* goes_whole tells whether a super-packet can leave as it is: all frames that it will be
  * cut into fit the way and are wanted whole. Over IPv6 each would need a checksum. */
 static __always_inline int goes_whole(struct __sk_buff *skb, const struct packet *p, const struct plan *plan,
 				      __u32 packet_length)
 {
-	__u32 frame = p->end - p->payload + skb->gso_size;
+	__u32 frame = longest_frame(skb, p);
 
 	return skb->gso_size && p->key.protocol == PROTO_TCP && p->fragment == FRAGMENT_NONE && p->l3 == ETH_HLEN &&
 	       !skb->vlan_present && !plan->ipv6 && frame + overhead(plan) <= plan->mtu &&
@@ -188,7 +226,7 @@ int offer(struct __sk_buff *skb)
 		return DROP;
 	}
 	count(counters, FATE_MIRRORED, p.packets, bytes);
-	counters->room = 0;
+	note_room(counters, plan, longest_frame(skb, &p), 0);
 	return leave(skb, plan);
 }
 
@@ -224,10 +262,7 @@ int encap(struct __sk_buff *skb)
 		count(counters, FATE_ERROR, 1, frame);
 		return DROP;
 	}
-	if (cut == FATE_TRUNCATED)
-		counters->room = most;
-	else if (frame > counters->room)
-		counters->room = 0;
+	note_room(counters, plan, frame, cut == FATE_TRUNCATED ? most : 0);
 	count(counters, FATE_MIRRORED, 1, c.length);
 	if (cut != FATES) {
 		count(counters, cut, 1, c.length);

@@ -122,9 +122,10 @@ struct session_counters {
 	__u64 packets[FATES];
 	__u64 bytes[FATES]; /* of frames, or of what of them was copied; without encapsulation */
 	__u64 cut; /* bytes of the mirrored frames that their copies lack */
-	/* The most bytes of a frame that the way carries, when the last copy with more had to
-	 * be truncated to it; 0 where none had to. */
-	__u64 room;
+	__u64 narrow; /* 1 once a copy has been truncated */
+	/* By target: the most bytes of a frame that the way there carries, if the last frame
+	 * with more had to be truncated; 0 if it hadn't. */
+	__u32 room[TARGETS_PER_SESSION];
 };
 
 /* key: slot of a session * 2 + 1 for ingress. value: packets and bytes by fate. */
@@ -215,15 +216,16 @@ struct vxlan {
 	__be32 vni; /* in the upper 24 bits */
 };
 
-/* What comes before the frame in a copy, over IPv4. */
+/* What a copy begins with over IPv4. */
 struct outer4 {
 	struct ethhdr ethernet;
 	struct iphdr ip;
 	struct udphdr udp;
 	struct vxlan vxlan;
+	struct ethhdr inner; /* the frame's own */
 } __attribute__((packed, aligned(2)));
 
-_Static_assert(sizeof(struct outer4) == 14 + 20 + 8 + 8, "nothing between the headers");
+_Static_assert(sizeof(struct outer4) == 14 + 20 + 8 + 8 + 14, "nothing between the headers");
 
 /* How the copies of one clone go. */
 struct plan {
@@ -234,15 +236,12 @@ struct plan {
 	__u8 ipv6; /* outside */
 	__u8 unresolved; /* nobody knows the next hop's link layer address yet */
 	__u8 confirmed; /* a copy has gone through the neighbour table */
-	__u8 ethernet; /* the device of the way has such headers, and the next hop is known */
-	__u8 hidden; /* the destination of the frames is in inner_dest instead */
-	__u8 reserved[3];
+	__u8 hidden; /* the frames have another destination than in outer.inner */
+	__u32 choice; /* which of the session's targets */
 	__u64 outer_sum; /* of the words of the outer IPv4 header, but for its length */
-	struct outer4 outer __attribute__((aligned(8))); /* without lengths and checksum; unset over IPv6 */
-	__u8 inner_dest[ETH_ALEN]; /* right behind it, as in the copy */
+	/* Without lengths and checksum. Over IPv6 only the frame's own header is set. */
+	struct outer4 outer __attribute__((aligned(8)));
 };
-
-_Static_assert(offsetof(struct plan, inner_dest) == offsetof(struct plan, outer) + sizeof(struct outer4), "as in the copy");
 
 /* key: 0. value: the plan for the clone that is on the helper device. It goes through
  * there in one call, and nothing else does on this CPU meanwhile. */

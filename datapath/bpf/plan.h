@@ -37,11 +37,11 @@
 #define PORT_FIRST 49152
 
 /* choose finds the target of a flow: the one with the highest score (rendezvous hashing),
- * so that a target that leaves moves its own flows alone. */
-static __always_inline const struct target *choose(const struct delivery *d, __u32 flow)
+ * so that a target that leaves moves its own flows alone. Without any it is
+ * TARGETS_PER_SESSION. */
+static __always_inline __u32 choose(const struct delivery *d, __u32 flow)
 {
-	const struct target *best = NULL;
-	__u32 highest = 0;
+	__u32 best = TARGETS_PER_SESSION, highest = 0;
 
 	for (__u32 i = 0; i < TARGETS_PER_SESSION; i++) {
 		const struct target *t = &d->target[i];
@@ -50,8 +50,8 @@ static __always_inline const struct target *choose(const struct delivery *d, __u
 		if (i >= d->targets)
 			break;
 		score = mix64(t->seed ^ (__u64)flow << 32) >> 32;
-		if (!best || score > highest) {
-			best = t;
+		if (best == TARGETS_PER_SESSION || score > highest) {
+			best = i;
 			highest = score;
 		}
 	}
@@ -133,7 +133,6 @@ static __always_inline void outline4(const struct delivery *d, struct plan *p)
 static __always_inline void make_plan(struct __sk_buff *skb, const struct delivery *d, struct plan *p)
 {
 	const struct target *t;
-	__u64 address = 0;
 	long found;
 
 	p->mark = skb->mark;
@@ -141,9 +140,13 @@ static __always_inline void make_plan(struct __sk_buff *skb, const struct delive
 	p->unresolved = 0;
 	p->confirmed = 0;
 	p->hidden = 0;
-	t = choose(d, p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
-	if (!t)
+	/* A frame without an Ethernet header is none of ours. */
+	if (bpf_skb_load_bytes(skb, 0, &p->outer.inner, ETH_HLEN))
+		p->mark = 0;
+	p->choice = choose(d, p->mark >> MARK_FLOW_SHIFT & MARK_FLOW_MASK);
+	if (p->choice >= TARGETS_PER_SESSION)
 		return;
+	t = &d->target[p->choice];
 	__builtin_memcpy(p->target, t->addr, 16);
 	p->ipv6 = t->family != FAMILY_IPV4;
 	found = look_up(skb, d, p, 0);
@@ -154,9 +157,6 @@ static __always_inline void make_plan(struct __sk_buff *skb, const struct delive
 	if (found != BPF_FIB_LKUP_RET_SUCCESS)
 		return;
 	p->mtu = p->way.mtu_result;
-	/* A device without a header of its own has neighbours without an address. */
-	__builtin_memcpy(&address, p->way.dmac, ETH_ALEN);
-	p->ethernet = address != 0;
 	if (!p->ipv6)
 		outline4(d, p);
 }
@@ -168,7 +168,7 @@ static __always_inline void hide_destination(struct __sk_buff *skb, struct plan 
 	const __u64 all = ~0ULL;
 
 	/* It stays as it is where it can't be written. */
-	if (!bpf_skb_load_bytes(skb, 0, p->inner_dest, ETH_ALEN) && !bpf_skb_store_bytes(skb, 0, &all, ETH_ALEN, 0))
+	if (!bpf_skb_store_bytes(skb, 0, &all, ETH_ALEN, 0))
 		p->hidden = 1;
 }
 
