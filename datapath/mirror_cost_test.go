@@ -2,7 +2,12 @@ package datapath
 
 import (
 	"log/slog"
+	"net"
+	"net/netip"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"sluice"
 	"sluice/internal/testnet"
@@ -114,6 +119,89 @@ func TestTheBoundOfTruncatedCopiesEndsWithThem(t *testing.T) {
 	if c := l.sent(d, s.ID, 30_000, full); c.Mirrored.Packets < 29_900 || c.Truncated.Packets != 0 {
 		t.Errorf("with a wide path: counted %+v", c)
 	}
+}
+
+// Of a super-packet it is the frames that have to fit, and those of another flow that do
+// fit don't make them free.
+func TestTheBoundHoldsForSuperPackets(t *testing.T) {
+	l := newMirrorLab(t, 1500, 1500)
+	s := l.session(1)
+	d := l.limited(100, 1, s)
+	l.bulk(l.source, l.peer, peerIPv4, 64<<20)
+	alone := l.counters(d, s.ID).Egress
+	if alone.Capped.Packets < alone.Matched.Packets/2 || alone.Truncated.Packets == 0 {
+		t.Errorf("alone: counted %+v", alone)
+	}
+	// The frames of connections to this address have room to spare.
+	small := netip.MustParseAddr("10.9.1.3")
+	to := &net.IPNet{IP: small.AsSlice(), Mask: net.CIDRMask(32, 32)}
+	for netns, do := range map[string]func(netlink.Link) error{
+		l.peer: func(eth0 netlink.Link) error { return netlink.AddrAdd(eth0, &netlink.Addr{IPNet: to}) },
+		l.source: func(eth0 netlink.Link) error {
+			return netlink.RouteAdd(&netlink.Route{LinkIndex: eth0.Attrs().Index, Dst: to, MTU: 1300})
+		},
+	} {
+		if err := inNamespace(netns, func() error {
+			eth0, err := netlink.LinkByName("eth0")
+			if err != nil {
+				return err
+			}
+			return do(eth0)
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := make(chan struct{})
+	go func() {
+		defer close(end)
+		l.bulk(l.source, l.peer, peerIPv4, 64<<20)
+	}()
+	for range 16 {
+		l.bulk(l.source, l.peer, small, 4<<20)
+	}
+	<-end
+	both := minus(l.counters(d, s.ID).Egress, alone)
+	if both.Capped.Packets < alone.Capped.Packets/2 || both.Mirrored.Packets < both.Truncated.Packets+40_000 {
+		t.Errorf("beside others: counted %+v, alone %+v", both, alone)
+	}
+}
+
+// Each target of a group has a way of its own.
+func TestTheBoundIsForTheTargetsThatAreNarrow(t *testing.T) {
+	l := newMirrorLab(t, 1500, 1560) // room for a full frame over IPv4, not over IPv6
+	s := l.session(1)
+	s.Targets = []netip.Addr{sensorIPv4, sensorIPv6}
+	d := l.limited(100, 1, s)
+	var all sluice.MirrorCounters
+	for range 12 { // flows, some of which go to either
+		c := l.sent(d, s.ID, 5000, 1472)
+		if c.Truncated.Packets == 0 && c.Capped.Packets > 0 {
+			t.Errorf("of a flow with room enough %d packets are capped", c.Capped.Packets)
+		}
+		all.Truncated.Packets += c.Truncated.Packets
+		all.Capped.Packets += c.Capped.Packets
+		all.Mirrored.Packets += c.Mirrored.Packets
+	}
+	if all.Truncated.Packets == 0 || all.Capped.Packets == 0 || all.Mirrored.Packets < all.Truncated.Packets+5000 {
+		t.Errorf("counted %+v: the flows should go to both", all)
+	}
+}
+
+// What is saved up in a tenth of a second is a millisecond: a thousand copies or so.
+func TestAShortBurstIsCopiedWhole(t *testing.T) {
+	l := newMirrorLab(t, 1500, 1500)
+	s := l.session(1)
+	d := l.limited(100, 1, s)
+	l.sent(d, s.ID, 10, 1472) // from now on it is known that they are truncated
+	for range 3 {
+		time.Sleep(150 * time.Millisecond) // in which a processor saves up
+		if c := l.sent(d, s.ID, 200, 1472); c.Capped.Packets == 0 {
+			return
+		} else {
+			t.Logf("counted %+v", c)
+		}
+	}
+	t.Error("of each burst some packets are capped")
 }
 
 func TestPercentagesOfAProcessorAreChecked(t *testing.T) {

@@ -2,13 +2,17 @@ package datapath
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // readTun collects the IPv4 packets that are sent by a tun device. They get an empty
@@ -80,5 +84,53 @@ func TestCopiesLeaveByADeviceWithoutEthernet(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Queues, classifiers and recorders of the device that copies leave by find headers by
+// where the kernel says that they begin.
+func TestTheKernelTakesTheEnvelopeForThePacket(t *testing.T) {
+	l := newMirrorLab(t, 1500, 9000)
+	var fd int
+	err := inNamespace(l.source, func() error {
+		device, err := net.InterfaceByName("up0")
+		if err != nil {
+			return err
+		}
+		// What this kind of socket gets begins with the network header.
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
+			return err
+		}
+		return errors.Join(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 64<<20),
+			unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: unix.ETH_P_ALL << 8, Ifindex: device.Index}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	s := l.session(1)
+	s.PacketLength = 128
+	d, wire, _ := l.mirrored(s)
+	l.bulk(l.source, l.peer, peerIPv4, 1<<20)
+	settle(wire)
+	copies, b := uint64(0), make([]byte, 1<<16)
+	for {
+		n, from, err := unix.Recvfrom(fd, b, 0)
+		if errors.Is(err, unix.EAGAIN) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if from.(*unix.SockaddrLinklayer).Pkttype != unix.PACKET_OUTGOING || b[0] != 0x45 {
+			continue // the sensor has no use for copies, and neighbours look for each other
+		}
+		if b[9] != unix.IPPROTO_UDP || binary.BigEndian.Uint16(b[22:]) != 4789 {
+			t.Fatalf("a packet that is no envelope: %x", b[:min(n, 60)])
+		}
+		copies++
+	}
+	if c := l.counters(d, s.ID); copies < 700 || copies != c.Egress.Mirrored.Packets+c.Ingress.Mirrored.Packets {
+		t.Errorf("%d copies, counted %+v", copies, c)
 	}
 }

@@ -115,10 +115,10 @@ func TestConstantsAreThoseOfTheMirrorProgram(t *testing.T) {
 		"MAX_SOURCES": maxSources, "MAX_SESSIONS": maxSessions, "SESSIONS_PER_SOURCE": sessionsPerSource,
 		"RULES_PER_DIRECTION": rulesPerDirection, "RESOLVERS_PER_SESSION": resolversPerSession,
 		"TARGETS_PER_SESSION": targetsPerSession, "DELIVERIES_PER_SESSION": deliveriesPerSession,
-		"ANY_PROTOCOL": anyProtocol, "COST_SHIFT": costShift,
+		"ANY_PROTOCOL": anyProtocol, "COST_SHIFT": costShift, "PRICE_SHIFT": priceShift,
 	}
 	define := regexp.MustCompile(`(?m)^#define (\w+) (\w+)`)
-	for _, file := range []string{"bpf/mirror_maps.h", "bpf/mirror.c"} {
+	for _, file := range []string{"bpf/mirror_maps.h", "bpf/mirror.c", "bpf/cost.h"} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -273,9 +273,10 @@ static __always_inline int remake(struct __sk_buff *skb, const struct plan *p, c
  * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
 static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
 {
-	__u64 flags = BPF_F_ADJ_ROOM_ENCAP_L4_UDP | BPF_F_ADJ_ROOM_NO_CSUM_RESET;
+	__u64 flags = BPF_F_ADJ_ROOM_NO_CSUM_RESET;
 
-	flags |= p->ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4;
+	if (!p->ipv6 != !c->inner6)
+		flags |= BPF_F_ADJ_ROOM_ENCAP_L4_UDP | (p->ipv6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4);
 	if (c->length > c->header && !cut(skb, ETH_HLEN + c->length - c->header) &&
 	    !bpf_skb_adjust_room(skb, outer + c->header, BPF_ADJ_ROOM_MAC, flags))
 		return 0;
