@@ -270,7 +270,9 @@ static __always_inline int remake(struct __sk_buff *skb, const struct plan *p, c
 }
 
 /* make_room cuts a frame without tags and makes room before it for the outer headers and
- * its own Ethernet header. The cut comes first: behind it the kernel refuses. */
+ * its own Ethernet header. The cut comes first: behind it the kernel may refuse. That there
+ * is another packet inside the kernel is told only where its protocol has to change for
+ * that: for a frame that is no super-packet and has its checksums nobody else asks. */
 static __always_inline int make_room(struct __sk_buff *skb, const struct plan *p, const struct copy *c, __u32 outer)
 {
 	__u64 flags = BPF_F_ADJ_ROOM_NO_CSUM_RESET;
