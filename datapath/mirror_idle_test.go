@@ -58,9 +58,9 @@ func (l *mirrorLab) paced(n, bytesPerSecond int) {
 func TestTimeOfAnIdleProcessorIsFree(t *testing.T) {
 	l := newMirrorLab(t, 1500, 1500)
 	s := l.session(1)
-	d := l.limited(1, 1, s)
-	// At this rate they take several percent: four fifths would be too many. Of idle time
-	// there is less where the machine does other things, so it may try again.
+	d := l.limited(copyPrices{truncated: dear}, s)
+	// At this price nearly all would be too many. Of idle time there is less where the machine
+	// does other things, so it may try again.
 	var c sluice.MirrorCounters
 	for range 5 {
 		before := l.counters(d, s.ID).Egress

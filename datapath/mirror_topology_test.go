@@ -116,9 +116,15 @@ func applyMirrors(t testing.TB, d *Datapath, sources ...sluice.MirrorSource) {
 // that keeps what is under way in the queues of the lab, and checks what arrives.
 func (l *mirrorLab) bulk(from, to string, address netip.Addr, n int) {
 	l.t.Helper()
+	if err := l.transfer(from, to, address, n); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func (l *mirrorLab) transfer(from, to string, address netip.Addr, n int) error {
 	listener, err := testnet.Listen(to, "tcp", netip.AddrPortFrom(address, 0).String())
 	if err != nil {
-		l.t.Fatal(err)
+		return err
 	}
 	defer listener.Close()
 	sent := bytes.Repeat([]byte("sixteen bytes..\n"), n/16)
@@ -138,17 +144,16 @@ func (l *mirrorLab) bulk(from, to string, address netip.Addr, n int) {
 	}()
 	c, err := testnet.Dial(l.t.Context(), from, "tcp", listener.Addr().String())
 	if err != nil {
-		l.t.Fatal(err)
+		return err
 	}
 	c.(*net.TCPConn).SetWriteBuffer(256 << 10)
 	c.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := c.Write(sent); err != nil {
-		l.t.Fatal(err)
-	}
+	_, err = c.Write(sent)
 	c.Close()
-	if err := <-got; err != nil {
-		l.t.Fatal(err)
+	if err != nil {
+		return err
 	}
+	return <-got
 }
 
 // shortest is how long a copy has to be to tell whether it is one of the lab's packets.

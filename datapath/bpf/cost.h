@@ -6,7 +6,6 @@
 #ifndef SLUICE_COST_H
 #define SLUICE_COST_H
 
-#include <bpf/bpf_core_read.h>
 #include "mirror_maps.h"
 
 /* How long a processor may save up, ns, and the longest that one copy is taken to have
@@ -65,7 +64,9 @@ static __always_inline void charge(struct cost *cost, int truncated, __u64 began
 	if (!began)
 		return;
 	now = bpf_ktime_get_ns();
-	took = now - began < LONGEST ? now - began : LONGEST;
+	took = now > began ? now - began : 0; /* the clock may be set back a little */
+	if (took > LONGEST)
+		took = LONGEST;
 	if (copy_price)
 		cost->copies = paid_until(cost->copies, now, took * copy_price >> PRICE_SHIFT);
 	if (truncated && truncated_price)

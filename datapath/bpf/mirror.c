@@ -65,6 +65,15 @@ static __always_inline int within_rate(const struct session *s, __u64 packets, _
  * UDP, VXLAN, Ethernet, IPv6 and the longest TCP header. */
 #define TUNNELLED (8 + 8 + 14 + 40 + 60)
 
+/* carries_tunnel tells whether a packet is one of the usual tunnels: VXLAN (RFC 7348, and
+ * the port that Linux had before), GENEVE (RFC 8926), or none of TCP and UDP. */
+static __always_inline int carries_tunnel(const struct packet *p)
+{
+	if (p->key.protocol != PROTO_UDP)
+		return p->key.protocol != PROTO_TCP;
+	return p->key.dport == 4789 || p->key.dport == 8472 || p->key.dport == 6081;
+}
+
 /* longest_frame is the size of the longest frame that a packet has on the wire; of a
  * super-packet of a tunnel it may be less. */
 static __always_inline __u32 longest_frame(struct __sk_buff *skb, const struct packet *p)
@@ -73,7 +82,10 @@ static __always_inline __u32 longest_frame(struct __sk_buff *skb, const struct p
 
 	if (skb->gso_size) {
 		frame = skb->gso_size;
-		frame += p->key.protocol == PROTO_TCP ? p->end - p->payload : p->l4 + TUNNELLED;
+		if (carries_tunnel(p))
+			frame += p->l4 + TUNNELLED;
+		else
+			frame += p->key.protocol == PROTO_TCP ? p->end - p->payload : p->l4 + sizeof(struct udphdr);
 	}
 	return frame + (skb->vlan_present ? VLAN_TAG : 0);
 }
