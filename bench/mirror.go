@@ -41,6 +41,7 @@ type mirrored struct {
 	targetID       string
 	everything     string // filter ids
 	nothing        string
+	uplink         *uplink
 }
 
 // way is one way to copy the traffic, or not to.
@@ -81,11 +82,10 @@ func benchMirror(ctx context.Context, binary string) (results []Result, err erro
 	if err := m.prepare(ctx, server); err != nil {
 		return nil, err
 	}
-	keep, err := m.dropAtSensor()
-	if err != nil {
+	if m.uplink, err = newUplink(m.Gateway, "sensor0"); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, keep()) }()
+	defer func() { err = errors.Join(err, m.uplink.close()) }()
 	return m.measure(ctx)
 }
 
@@ -93,13 +93,13 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	plain := &way{name: "not mirrored", begin: func(context.Context) (func() error, error) { return func() error { return nil }, nil }}
 	beside := &way{name: plain.name, begin: plain.begin}
 	idle := &way{name: "session matches nothing", begin: m.session(0, &m.nothing)}
-	whole := &way{name: "mirrored whole", begin: m.session(0, &m.everything), count: m.atSensor}
-	tc := &way{name: "tc mirred into a VXLAN device", begin: m.mirred, count: m.atSensor}
-	sliced := &way{name: "slices", begin: m.session(sliceLength, &m.everything), count: m.atSensor}
+	whole := &way{name: "mirrored whole", begin: m.session(0, &m.everything), count: m.uplink.read}
+	tc := &way{name: "tc mirred into a VXLAN device", begin: m.mirred, count: m.uplink.read}
+	sliced := &way{name: "slices", begin: m.session(sliceLength, &m.everything), count: m.uplink.read}
 	segment := &way{name: "copy and segment, to nowhere", begin: m.segmented, count: m.atSegments}
-	path := &way{name: "copy, segment, tc mirred into a VXLAN device", begin: m.segmentedVXLAN, count: m.atSensor}
-	truncated := &way{name: "truncated", begin: m.narrowed(whole.begin), count: m.atSensor}
-	fragments := &way{name: "tc mirred into a VXLAN device, which fragments", begin: m.narrowed(tc.begin), count: m.atSensor}
+	path := &way{name: "copy, segment, tc mirred into a VXLAN device", begin: m.segmentedVXLAN, count: m.uplink.read}
+	truncated := &way{name: "truncated", begin: m.narrowed(whole.begin), count: m.uplink.read}
+	fragments := &way{name: "tc mirred into a VXLAN device, which fragments", begin: m.narrowed(tc.begin), count: m.uplink.read}
 	slow := *sliced // beside what is not mirrored
 	if err := m.race(ctx, runtime.NumCPU(), mirrorRounds, mirrorWindow, plain, whole, tc, truncated, fragments, &slow); err != nil {
 		return nil, err
@@ -124,7 +124,7 @@ func (m *mirrored) measure(ctx context.Context) ([]Result, error) {
 	return []Result{
 		paired("TCP, mirrored whole", "Gbit/s", whole.rates, plain.rates, plain.name, 0.8),
 		paired("TCP, mirrored whole", "Gbit/s", whole.rates, tc.rates, tc.name, 0),
-		paired("copies that arrive, mirrored whole", "Gbit/s", whole.bulk, tc.bulk, tc.name, 0),
+		paired("copies that leave, mirrored whole", "Gbit/s", whole.bulk, tc.bulk, tc.name, 0),
 		paired("TCP, session matches nothing", "Gbit/s", idle.rates, beside.rates, plain.name, 0.97),
 		paired("slices of 128 bytes", "copies/s", sliced.copies, path.copies, path.name, 1.5),
 		paired("slices of 128 bytes", "copies/s", sliced.copies, segment.copies, segment.name, 0),

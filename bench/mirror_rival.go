@@ -105,11 +105,8 @@ func (m *mirrored) tc(device string, commands ...[]string) (end func() error, er
 	}, m.inGateway(slices.Concat(commands...)...)
 }
 
-// delivery is what a device has received.
+// delivery is what has come of copying.
 type delivery struct{ packets, bytes uint64 }
-
-// atSensor is what has reached the sensor.
-func (m *mirrored) atSensor() (delivery, error) { return received(m.Sensor, "eth0") }
 
 // atSegments is what came out of the pair.
 func (m *mirrored) atSegments() (delivery, error) { return received(m.Gateway, "segment1") }
